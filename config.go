@@ -1,0 +1,150 @@
+package rowhouse
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"github.com/rowhouse/rowhouse/internal/bind"
+	"github.com/rowhouse/rowhouse/internal/catalog"
+	"github.com/rowhouse/rowhouse/internal/directory"
+	"github.com/rowhouse/rowhouse/internal/pool"
+)
+
+// Config says how a DB reaches PostgreSQL. Only DatabaseURL is needed.
+type Config struct {
+	// DatabaseURL is the application's connection string, as a URL or in
+	// key=value form, with pgxpool's pool_ settings if wanted. Its login should
+	// own nothing and be no superuser.
+	DatabaseURL string
+
+	// MaxConns is the number of connections that all tenants share. Defaults to
+	// pool_max_conns of DatabaseURL, else to the greater of 4 and the number of
+	// CPUs.
+	MaxConns int32
+
+	// StatementCacheCapacity is how many statements each connection keeps
+	// prepared. Defaults to 512.
+	StatementCacheCapacity int
+
+	// AfterConnect is called with each new connection before it is used, for
+	// example to register types. Work that it does is not bound: the search_path
+	// is empty, and what it sets stays set for all tenants. May be nil.
+	AfterConnect func(context.Context, *pgx.Conn) error
+}
+
+// DB runs work as tenants. It is safe for concurrent use.
+type DB struct {
+	pool      *pool.Pool
+	settings  catalog.Settings
+	gaps      []catalog.Gap
+	shared    *bind.Binding
+	directory *directory.Directory[*Tenant]
+	stop      context.CancelFunc
+	listener  sync.WaitGroup
+}
+
+// pgCatalogOID is the oid of pg_catalog in every database (pg_namespace.dat). The
+// shared schema may be recreated at any time, say by a restore, and binding to it
+// checks nothing; pg_catalog stands in for what is always there.
+const pgCatalogOID = 11
+
+// Open connects to the database, whose catalog the operator made (admin.Open or
+// "rowhouse migrate"). Close the DB when done.
+//
+// ctx bounds the opening only. The errors are those listed with [ErrInvalidURL],
+// and pgconn's when the server cannot be reached.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	if cfg.StatementCacheCapacity <= 0 {
+		cfg.StatementCacheCapacity = 512
+	}
+	p, err := pool.Open(ctx, pool.Options{
+		URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns,
+		Statements: cfg.StatementCacheCapacity, AfterConnect: cfg.AfterConnect,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rowhouse: %w", err)
+	}
+	db := &DB{pool: p}
+	if err := db.check(ctx); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("rowhouse: %w", err)
+	}
+	db.shared = bind.New(bind.Target{
+		Schema: "pg_catalog", SchemaOID: pgCatalogOID,
+		Role: db.settings.Shared(), SearchPath: db.settings.SearchPath(db.settings.SharedSchema),
+	})
+	db.directory = directory.New(db.load)
+	db.listen(context.WithoutCancel(ctx))
+	return db, nil
+}
+
+// check refuses a server or a catalog that this program cannot serve from.
+func (db *DB) check(ctx context.Context) error {
+	if _, err := catalog.CheckServer(ctx, db.pool); err != nil {
+		return err
+	}
+	var err error
+	if db.settings, err = catalog.Load(ctx, db.pool); err != nil {
+		return err
+	}
+	if err := db.settings.CheckVersion(); err != nil {
+		return err
+	}
+	if err := catalog.CheckLogin(ctx, db.pool, db.settings); err != nil {
+		return err
+	}
+	db.gaps, err = catalog.Gaps(ctx, db.pool, db.settings)
+	return err
+}
+
+// listen keeps the directory true, on a connection outside of the pool. A pooler
+// does not pass notifications on; the directory stays blind behind one.
+func (db *DB) listen(ctx context.Context) {
+	ctx, db.stop = context.WithCancel(ctx)
+	if db.pool.Pooled() {
+		return
+	}
+	cfg := db.pool.Config().ConnConfig
+	// Nothing runs on this connection that a cancel request could end.
+	cfg.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.DeadlineContextWatcherHandler{Conn: conn.Conn()}
+	}
+	db.listener.Go(func() {
+		db.directory.Listen(ctx, func(ctx context.Context) (*pgx.Conn, error) {
+			return pgx.ConnectConfig(ctx, cfg)
+		})
+	})
+}
+
+// Close closes all connections, after waiting for those in use.
+func (db *DB) Close() {
+	db.stop()
+	db.listener.Wait()
+	db.pool.Close()
+}
+
+// WallGap is a part of the wall between tenants that this server does not have.
+type WallGap struct {
+	// Part names it.
+	Part string `json:"part"`
+	// Means says what is possible without it.
+	Means string `json:"means"`
+	// Cure is the statement that closes it. A superuser or the database's owner
+	// must run it.
+	Cure string `json:"cure"`
+}
+
+// WallGaps tells which parts of the wall were missing when the DB was opened: on
+// a managed server the operator's login cannot revoke everything. Empty is good.
+func (db *DB) WallGaps() []WallGap {
+	gaps := make([]WallGap, len(db.gaps))
+	for i, g := range db.gaps {
+		gaps[i] = WallGap(g)
+	}
+	return gaps
+}

@@ -1,0 +1,97 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Applied is what the ledger says of one set in one schema.
+type Applied struct {
+	// TenantID is empty for the shared schema. So are Schema, Kind and State.
+	TenantID, Schema, Kind, State string
+	// Set is empty for a tenant of which the ledger has nothing.
+	Set string
+	// Versions and Checksums go together, in the order of the versions.
+	Versions  []int64
+	Checksums []string
+}
+
+// One scan of the ledger, whatever the number of tenants. Tenants that are not
+// migrated at all are left out: those being made, and those put away.
+const ledgerSQL = `
+SELECT coalesce(t.id::text, ''), coalesce(t.schema_name, ''), coalesce(t.kind, ''), coalesce(t.state, ''),
+       coalesce(m.set_name, ''), m.versions, m.checksums
+FROM (SELECT * FROM rowhouse.tenants WHERE state NOT IN ('provisioning', 'archived', 'trashed')) t
+FULL JOIN (
+    SELECT tenant_id, set_name, array_agg(version ORDER BY version) AS versions,
+           array_agg(checksum ORDER BY version) AS checksums
+    FROM rowhouse.migrations GROUP BY tenant_id, set_name
+) m ON m.tenant_id = t.id
+WHERE t.id IS NOT NULL OR m.tenant_id IS NULL
+ORDER BY t.schema_name NULLS FIRST, m.set_name`
+
+// Ledger reads what has been applied where: to the shared schema first, then to
+// each tenant in the order of the schema names.
+func Ledger(ctx context.Context, q Querier) ([]Applied, error) {
+	rows, err := q.Query(ctx, ledgerSQL)
+	if err != nil {
+		return nil, fmt.Errorf("read the migration ledger: %w", err)
+	}
+	applied, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Applied])
+	if err != nil {
+		return nil, fmt.Errorf("read the migration ledger: %w", err)
+	}
+	return applied, nil
+}
+
+// Entry is one row of the ledger to be written.
+type Entry struct {
+	TenantID string // empty for the shared schema
+	Set      string
+	Version  int64
+	Name     string
+	Checksum string
+	Duration time.Duration
+}
+
+const insertEntrySQL = `
+INSERT INTO rowhouse.migrations (tenant_id, set_name, version, name, checksum, duration)
+VALUES (nullif($1, '')::uuid, $2, $3, $4, $5, $6)`
+
+// InsertEntry records a migration in the transaction that applied it.
+func InsertEntry(ctx context.Context, tx pgx.Tx, e Entry) error {
+	_, err := tx.Exec(ctx, insertEntrySQL, e.TenantID, e.Set, e.Version, e.Name, e.Checksum, e.Duration)
+	if err != nil {
+		return fmt.Errorf("record migration %s %d: %w", e.Set, e.Version, err)
+	}
+	return nil
+}
+
+const hasEntrySQL = `
+SELECT EXISTS (SELECT FROM rowhouse.migrations
+WHERE tenant_id IS NOT DISTINCT FROM nullif($1, '')::uuid AND set_name = $2 AND version = $3)`
+
+// HasEntry tells whether a migration has been applied to a tenant, or to the
+// shared schema for an empty tenantID.
+func HasEntry(ctx context.Context, q Querier, tenantID, set string, version int64) (has bool, err error) {
+	if err = q.QueryRow(ctx, hasEntrySQL, tenantID, set, version).Scan(&has); err != nil {
+		err = fmt.Errorf("look for migration %s %d in the ledger: %w", set, version, err)
+	}
+	return has, err
+}
+
+// LockShared locks the shared schema for migrating until the transaction ends.
+func LockShared(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SELECT FROM rowhouse.settings FOR UPDATE`)
+	return err
+}
+
+// LockForMigration locks a tenant for migrating until the transaction ends, and
+// returns its row as it is now. Domains may be added meanwhile; a rename, a
+// delete and another migration wait.
+func LockForMigration(ctx context.Context, tx pgx.Tx, id string) (Tenant, error) {
+	return one(ctx, tx, tenantSQL+`WHERE t.id = $1::uuid FOR NO KEY UPDATE OF t`, "id", id)
+}

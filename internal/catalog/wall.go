@@ -1,0 +1,129 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rowhouse/rowhouse/internal/ident"
+)
+
+// Gap is a part of the wall between tenants that this server does not have.
+type Gap struct {
+	// Part names it: "set_config", "temporary tables", "plpgsql", "create in shared schema".
+	Part string
+	// Means says what is possible without it.
+	Means string
+	// Cure is the statement that a superuser or the database's owner runs.
+	Cure string
+}
+
+// brick is one REVOKE of the wall. PUBLIC has each of these privileges in a new
+// database, and every tenant's role is in PUBLIC.
+type brick struct {
+	gap Gap
+	// open is the SQL expression that is true while PUBLIC has the privilege;
+	// $1 is the shared schema.
+	open string
+	// keep grants it again to those who need it.
+	keep string
+}
+
+// bricks lists the wall for the current database. app binds, so it needs
+// set_config; the owner runs migrations, which may define functions.
+func bricks(s Settings, database string) []brick {
+	owner := ident.Quote(s.Owner()) + ", " + ident.Quote(s.Builder())
+	app, admin := ident.Quote(s.App()), ident.Quote(s.Admin())
+	db, shared := ident.Quote(database), ident.Quote(s.SharedSchema)
+	return []brick{
+		{
+			gap: Gap{"set_config", "an injected SELECT can leave its tenant with set_config('role', …) or set_config('search_path', …)",
+				`REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC`},
+			open: `has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE')`,
+			keep: `GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO ` + owner + `, ` + app + `, ` + admin,
+		},
+		{
+			gap: Gap{"temporary tables", "a tenant can fill the disk with temporary tables and leave them on a pooled connection",
+				`REVOKE TEMPORARY ON DATABASE ` + db + ` FROM PUBLIC`},
+			open: `has_database_privilege('public', current_database(), 'TEMPORARY')`,
+			keep: `GRANT TEMPORARY ON DATABASE ` + db + ` TO ` + owner,
+		},
+		{
+			gap: Gap{"plpgsql", "an injected DO block can run SET ROLE",
+				`REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC`},
+			open: `has_language_privilege('public', 'plpgsql', 'USAGE')`,
+			keep: `GRANT USAGE ON LANGUAGE plpgsql TO ` + owner + `, ` + admin,
+		},
+		{
+			gap: Gap{"create in shared schema", "a tenant can create tables and functions that all tenants see",
+				`REVOKE CREATE ON SCHEMA ` + shared + ` FROM PUBLIC`},
+			open: `has_schema_privilege('public', $1, 'CREATE')`,
+		},
+	}
+}
+
+// Gaps tells which parts of the wall are missing, in one query.
+func Gaps(ctx context.Context, q Querier, s Settings) ([]Gap, error) {
+	open, err := openBricks(ctx, q, s)
+	if err != nil {
+		return nil, err
+	}
+	gaps := make([]Gap, 0, len(open))
+	for _, b := range open {
+		gaps = append(gaps, b.gap)
+	}
+	return gaps, nil
+}
+
+func openBricks(ctx context.Context, q Querier, s Settings) ([]brick, error) {
+	var database string
+	if err := q.QueryRow(ctx, `SELECT current_database()`).Scan(&database); err != nil {
+		return nil, fmt.Errorf("inspect the wall: %w", err)
+	}
+	all := bricks(s, database)
+	sql, state := "SELECT ", make([]bool, len(all))
+	dest := make([]any, len(all))
+	for i, b := range all {
+		if i > 0 {
+			sql += ", "
+		}
+		sql += b.open
+		dest[i] = &state[i]
+	}
+	if err := q.QueryRow(ctx, sql, s.SharedSchema).Scan(dest...); err != nil {
+		return nil, fmt.Errorf("inspect the wall: %w", err)
+	}
+	var open []brick
+	for i, b := range all {
+		if state[i] {
+			open = append(open, b)
+		}
+	}
+	return open, nil
+}
+
+// raiseWall closes the gaps that this login can close. On a managed server some
+// REVOKEs are refused or, with a warning, ignored; each is tried in a savepoint
+// and what is left is for [Gaps] to tell.
+func raiseWall(ctx context.Context, tx pgx.Tx, s Settings) error {
+	open, err := openBricks(ctx, tx, s)
+	if err != nil {
+		return err
+	}
+	for _, b := range open {
+		err := pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error {
+			if b.keep != "" {
+				if _, err := sp.Exec(ctx, b.keep); err != nil {
+					return err
+				}
+			}
+			_, err := sp.Exec(ctx, b.gap.Cure)
+			return err
+		})
+		if err != nil && Code(err) != "42501" {
+			return fmt.Errorf("%s: %w", b.gap.Cure, err)
+		}
+	}
+	return nil
+}
