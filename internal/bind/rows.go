@@ -11,6 +11,7 @@ import (
 // they are closed, which Next does after the last row.
 type Rows struct {
 	pgx.Rows
+	session  *Session
 	ctx      context.Context // of the query, to tell why it was cancelled
 	pipeline *pgconn.Pipeline
 	err      error
@@ -55,7 +56,7 @@ func (r *Rows) Close() {
 	if err := r.pipeline.Close(); r.err == nil {
 		r.err = err
 	}
-	r.err = ended(r.ctx, r.err)
+	r.err = r.session.ended(r.ctx, r.err)
 	if r.OnClose != nil {
 		r.OnClose()
 	}

@@ -41,6 +41,7 @@ type Session struct {
 	bind  *pgconn.StatementDescription
 	cache *statements
 	eqb   pgx.ExtendedQueryBuilder
+	spent bool
 }
 
 // NewSession prepares a connection for binding. capacity is how many statements
@@ -81,18 +82,28 @@ func (s *Session) Query(ctx context.Context, b *Binding, sql string, args []any)
 			rows, err = s.once(ctx, b, sql, args)
 		}
 	}
-	return rows, ended(ctx, err)
+	return rows, s.ended(ctx, err)
 }
 
-// ended adds why ctx ended to the error of a statement that the server cancelled
-// because of it.
-func ended(ctx context.Context, err error) error {
-	var pgErr *pgconn.PgError
-	if ctx.Err() == nil || !errors.As(err, &pgErr) || pgErr.Code != "57014" {
+// ended looks at how a flight ended. To the error of a statement that the server
+// cancelled because ctx ended it adds why ctx did.
+//
+// A pooler passes a cancel request on when it gets to it, perhaps after the
+// statement that it was meant for; so behind one the connection is spent.
+func (s *Session) ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ctx.Err(), err)
+	s.spent = s.mode == Described
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "57014" {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
 }
+
+// Spent tells whether the connection must not be used again.
+func (s *Session) Spent() bool { return s.spent }
 
 // stale tells whether a statement failed because what the session knew of it is
 // no longer so. All are found before a statement does anything.
@@ -191,7 +202,7 @@ func (s *Session) fly(ctx context.Context, b *Binding, sql string, sd *pgconn.St
 		_ = p.Close() // says the same again
 		return nil, err
 	}
-	return &Rows{Rows: pgx.RowsFromResultReader(s.conn.TypeMap(), answer.(*pgconn.ResultReader)), ctx: ctx, pipeline: p}, nil
+	return &Rows{Rows: pgx.RowsFromResultReader(s.conn.TypeMap(), answer.(*pgconn.ResultReader)), session: s, ctx: ctx, pipeline: p}, nil
 }
 
 // start begins a flight: statements that left the cache are closed, and the
@@ -262,7 +273,7 @@ func (s *Session) Begin(ctx context.Context, b *Binding, begin string) error {
 	if closeErr := p.Close(); err == nil {
 		err = closeErr
 	}
-	return err
+	return s.ended(ctx, err)
 }
 
 // Commit commits the transaction. It returns [ErrCommitRolledBack] when the
@@ -270,7 +281,7 @@ func (s *Session) Begin(ctx context.Context, b *Binding, begin string) error {
 func (s *Session) Commit(ctx context.Context) error {
 	results, err := s.conn.PgConn().Exec(ctx, "commit").ReadAll()
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", s.ended(ctx, err))
 	}
 	if results[0].CommandTag.String() != "COMMIT" {
 		return ErrCommitRolledBack

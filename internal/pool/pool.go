@@ -17,11 +17,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowhouse/rowhouse/internal/bind"
@@ -29,10 +27,6 @@ import (
 
 // ErrConfig: the connection string cannot be used.
 var ErrConfig = errors.New("invalid database URL")
-
-// cancelGrace is how long a cancelled statement may take to end before its
-// connection is given up.
-const cancelGrace = 5 * time.Second
 
 // sessionKey is where a connection keeps its session.
 const sessionKey = "rowhouse.session"
@@ -94,9 +88,7 @@ func Open(ctx context.Context, opts Options) (*Pool, error) {
 // empty search_path, and cancellation that reaches the server.
 func Prepare(cfg *pgx.ConnConfig) {
 	cfg.RuntimeParams["search_path"] = ""
-	cfg.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
-	}
+	cfg.BuildContextWatcherHandler = newCanceller
 }
 
 // probe connects once. Where a pooler answers, it changes cfg to what the pooler
@@ -144,5 +136,11 @@ func (p *Pool) Acquire(ctx context.Context) (s *bind.Session, release func(), er
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquire a database connection: %w", err)
 	}
-	return conn.Conn().PgConn().CustomData()[sessionKey].(*bind.Session), conn.Release, nil
+	s = conn.Conn().PgConn().CustomData()[sessionKey].(*bind.Session)
+	return s, func() {
+		if s.Spent() {
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // the pool sees that it is closed
+		}
+		conn.Release()
+	}, nil
 }
