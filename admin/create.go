@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -68,12 +69,11 @@ func (a *Admin) Create(ctx context.Context, params CreateParams) (*rowhouse.Tena
 		return nil, fmt.Errorf("admin: create tenant: %w", err)
 	}
 	defer conn.Release()
-	err = c.create(ctx, conn)
-	if errors.Is(err, ErrSchemaTaken) || errors.Is(err, ErrDomainTaken) {
-		// It may be taken by what a killed Create left.
-		var cleared bool
-		if cleared, err = c.clearLeftover(ctx, conn, err); cleared {
-			err = c.create(ctx, conn)
+	for again := true; again; {
+		err = c.create(ctx, conn)
+		if again = errors.Is(err, ErrSchemaTaken) || errors.Is(err, ErrDomainTaken); again {
+			// It may be taken by what a killed Create left.
+			again, err = c.clearLeftover(ctx, conn, err)
 		}
 	}
 	if err != nil {
@@ -135,6 +135,9 @@ func (c *creation) create(ctx context.Context, conn *pgxpool.Conn) error {
 		}
 		return c.activate(ctx, tx)
 	})
+	if alone {
+		defer unlockProvisioning(ctx, conn, c.tenant.Schema)
+	}
 	if err != nil || !alone {
 		return err
 	}
@@ -145,21 +148,22 @@ func (c *creation) create(ctx context.Context, conn *pgxpool.Conn) error {
 // made in several transactions ("rhpr" in ASCII).
 const provisionLock = 0x72687072
 
+func unlockProvisioning(ctx context.Context, conn *pgxpool.Conn, schema string) {
+	ctx = context.WithoutCancel(ctx)
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1, hashtext($2))`, provisionLock, schema); err != nil {
+		_ = conn.Conn().Close(ctx) // unlocks too
+	}
+}
+
 // finish applies the migrations that cannot be in a transaction. A tenant for
 // which that fails is taken away again.
 func (c *creation) finish(ctx context.Context, conn *pgxpool.Conn) error {
-	defer func() {
-		_, err := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1, hashtext($2))`, provisionLock, c.tenant.Schema)
-		if err != nil {
-			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // unlocks too
-		}
-	}()
 	err := c.migrator.Finish(ctx, c.tenant.ID, c.tenant.Schema, c.tenant.Kind)
 	if err == nil {
 		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return c.activate(ctx, tx) })
 	}
 	if err != nil {
-		err = errors.Join(err, c.remove(context.WithoutCancel(ctx), c.tenant.Schema))
+		err = errors.Join(err, c.remove(context.WithoutCancel(ctx), c.tenant))
 	}
 	return err
 }
@@ -170,10 +174,14 @@ func (c *creation) insert(ctx context.Context, tx pgx.Tx) error {
 	if err := catalog.BecomeOwner(ctx, tx, c.settings); err != nil {
 		return err
 	}
-	if err := catalog.InsertTenant(ctx, tx, c.settings, &c.tenant); err != nil {
-		if catalog.Constraint(err) == "tenants_schema_name_key" {
-			return fmt.Errorf("%w: %q", ErrSchemaTaken, c.tenant.Schema)
-		}
+	err := catalog.InsertTenant(ctx, tx, c.settings, &c.tenant)
+	switch code := catalog.Code(err); {
+	case catalog.Constraint(err) == "tenants_schema_name_key":
+		return fmt.Errorf("%w: %q", ErrSchemaTaken, c.tenant.Schema)
+	case strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54"):
+		// JSON that jsonb cannot hold: a zero character, too large a number.
+		return fmt.Errorf("%w that PostgreSQL can hold: %w", ErrMetadata, err)
+	case err != nil:
 		return fmt.Errorf("insert into the catalog: %w", err)
 	}
 	for _, d := range c.domains {
@@ -225,21 +233,24 @@ func (c *creation) activate(ctx context.Context, tx pgx.Tx) error {
 	return catalog.Record(ctx, tx, c.actor, "create", c.tenant, map[string]any{"name": c.tenant.Name, "domains": c.domains})
 }
 
-// clearLeftover takes away a tenant of the same schema name that a killed Create
-// left in state provisioning. It returns taken, the reason for asking, when there
-// is none or when it is still being made.
-func (c *creation) clearLeftover(ctx context.Context, conn *pgxpool.Conn, taken error) (bool, error) {
-	t, err := catalog.BySchema(ctx, conn, c.tenant.Schema)
-	if err != nil || t.State != catalog.Provisioning {
+// clearLeftover takes away a tenant that has the schema name or a domain of the
+// new one and was left in state provisioning by a killed Create. It returns taken,
+// the reason for asking, when there is none or when it is still being made.
+func (c *creation) clearLeftover(ctx context.Context, conn *pgxpool.Conn, taken error) (cleared bool, err error) {
+	t, err := catalog.Unfinished(ctx, conn, c.tenant.Schema, c.domains)
+	if err != nil {
 		return false, taken
 	}
 	var alone bool
 	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, hashtext($2))`, provisionLock, t.Schema).Scan(&alone); err != nil || !alone {
 		return false, errors.Join(taken, err)
 	}
-	err = c.remove(ctx, t.Schema)
-	_, unlockErr := conn.Exec(ctx, `SELECT pg_advisory_unlock($1, hashtext($2))`, provisionLock, t.Schema)
-	if err := errors.Join(err, unlockErr); err != nil {
+	defer unlockProvisioning(ctx, conn, t.Schema)
+	var finished *StateError
+	switch err := c.remove(ctx, t); {
+	case errors.As(err, &finished): // just before the lock was taken
+		return false, taken
+	case err != nil && !errors.Is(err, rowhouse.ErrUnknownTenant):
 		return false, fmt.Errorf("take away what an earlier try left: %w", err)
 	}
 	return true, nil

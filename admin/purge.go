@@ -27,21 +27,26 @@ const purgeSlice = 50
 // [rowhouse.ErrTenantChanged] when the schema that bears its name is not its own,
 // and [ErrDependents].
 func (a *Admin) Purge(ctx context.Context, schema string) error {
-	err := a.asOwner(ctx, func(tx pgx.Tx) error {
-		t, err := catalog.Lock(ctx, tx, schema)
-		if err != nil {
+	var t catalog.Tenant
+	err := a.asOwner(ctx, func(tx pgx.Tx) (err error) {
+		if t, err = catalog.Lock(ctx, tx, schema); err != nil {
 			return err
 		}
 		if t.State != catalog.Trashed {
 			return stateError(t, "purge")
 		}
-		if _, err := a.ownSchema(ctx, tx, t); err != nil {
+		// Before anything is dropped.
+		if exists, err := a.ownSchema(ctx, tx, t); err != nil {
 			return err
+		} else if exists {
+			if err := a.checkDependents(ctx, tx, t); err != nil {
+				return err
+			}
 		}
 		return catalog.Record(ctx, tx, a.actor, "purge begun", t, nil)
 	})
 	if err == nil {
-		err = a.remove(ctx, schema)
+		err = a.remove(ctx, t)
 	}
 	if err != nil {
 		return fmt.Errorf("admin: purge: %w", err)
@@ -49,31 +54,47 @@ func (a *Admin) Purge(ctx context.Context, schema string) error {
 	return nil
 }
 
-// remove drops a tenant that is trashed or was never finished, slice by slice.
-func (a *Admin) remove(ctx context.Context, schema string) error {
+// remove drops a tenant that is trashed or was never finished, slice by slice. It
+// ends with an error if the tenant is no longer the one that the caller saw, or no
+// longer in that state.
+func (a *Admin) remove(ctx context.Context, seen catalog.Tenant) error {
 	for more := true; more; {
 		err := a.asOwner(ctx, func(tx pgx.Tx) error {
-			t, err := catalog.Lock(ctx, tx, schema)
-			if err != nil {
+			t, err := catalog.Lock(ctx, tx, seen.Schema)
+			switch {
+			case err != nil:
 				return err
+			case t.ID != seen.ID:
+				return fmt.Errorf("%w: schema %q is a new tenant's now", rowhouse.ErrUnknownTenant, t.Schema)
+			case t.State != seen.State:
+				return stateError(t, "purge")
 			}
-			exists, err := a.ownSchema(ctx, tx, t)
-			if err != nil {
-				return err
-			}
-			if exists {
-				if more, err = a.dropSlice(ctx, tx, t); err != nil || more {
-					return err
-				}
-			}
-			more = false
-			return a.dropRest(ctx, tx, t, exists)
+			more, err = a.removeSome(ctx, tx, t)
+			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeSome drops a slice of a tenant, or the rest of it. It tells whether there
+// is more.
+func (a *Admin) removeSome(ctx context.Context, tx pgx.Tx, t catalog.Tenant) (more bool, err error) {
+	exists, err := a.ownSchema(ctx, tx, t)
+	if err != nil {
+		return false, err
+	}
+	if exists {
+		if err := a.checkDependents(ctx, tx, t); err != nil {
+			return false, err
+		}
+		if more, err = a.dropSlice(ctx, tx, t); err != nil || more {
+			return more, err
+		}
+	}
+	return false, a.dropRest(ctx, tx, t, exists)
 }
 
 const ownerSQL = `
@@ -99,49 +120,48 @@ func (a *Admin) ownSchema(ctx context.Context, tx pgx.Tx, t catalog.Tenant) (exi
 }
 
 // Tables that others reference come last: dropping one takes a lock on each of
-// those that reference it. Partitions come before what they are partitions of.
+// those that reference it. Dropping a table drops its partitions, so those that
+// have any come after everything else.
 const sliceSQL = `
-SELECT c.oid, c.relname FROM pg_catalog.pg_class c
-WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'f')
-ORDER BY (SELECT pg_catalog.count(*) FROM pg_catalog.pg_constraint f WHERE f.confrelid = c.oid AND f.conrelid <> c.oid),
-         c.relispartition DESC, c.oid
+SELECT c.relkind::text, c.relname FROM pg_catalog.pg_class c
+LEFT JOIN (
+    SELECT confrelid, pg_catalog.count(*) AS n FROM pg_catalog.pg_constraint
+    WHERE contype = 'f' AND connamespace = $1 AND confrelid <> conrelid GROUP BY confrelid
+) f ON f.confrelid = c.oid
+WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+ORDER BY EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
+         coalesce(f.n, 0), c.oid
 LIMIT $2`
 
-// dropSlice drops some tables if there are more than one transaction should drop.
+// dropWords are what DROP calls the kinds of pg_class.
+var dropWords = map[string]string{"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW"}
+
+// dropSlice drops some tables and views if there are more than one transaction
+// should drop.
 func (a *Admin) dropSlice(ctx context.Context, tx pgx.Tx, t catalog.Tenant) (dropped bool, err error) {
 	rows, err := tx.Query(ctx, sliceSQL, t.SchemaOID, purgeSlice+1)
 	if err != nil {
 		return false, fmt.Errorf("list tables of %q: %w", t.Schema, err)
 	}
-	type table struct {
-		OID  uint32
-		Name string
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[table])
-	if err != nil || len(tables) <= purgeSlice {
+	type relation struct{ Kind, Name string }
+	relations, err := pgx.CollectRows(rows, pgx.RowToStructByPos[relation])
+	if err != nil || len(relations) <= purgeSlice {
 		return false, err
 	}
-	var oids []uint32
-	var names []string
-	for _, tb := range tables[:purgeSlice] {
-		oids = append(oids, tb.OID)
-		names = append(names, ident.Quote(t.Schema)+"."+ident.Quote(tb.Name))
-	}
-	if err := a.checkDependents(ctx, tx, t, oids); err != nil {
-		return false, err
+	var sql strings.Builder
+	for _, r := range relations[:purgeSlice] {
+		// IF EXISTS, as one of those before may have had it with it.
+		fmt.Fprintf(&sql, "DROP %s IF EXISTS %s.%s CASCADE;\n", dropWords[r.Kind], ident.Quote(t.Schema), ident.Quote(r.Name))
 	}
 	if err := catalog.SetPurging(ctx, tx, t.ID); err != nil {
 		return false, err
 	}
-	return true, a.asBuilder(ctx, tx, `DROP TABLE `+strings.Join(names, ", ")+` CASCADE`)
+	return true, a.asBuilder(ctx, tx, sql.String())
 }
 
 // dropRest drops what the slices left: schema, role and row.
 func (a *Admin) dropRest(ctx context.Context, tx pgx.Tx, t catalog.Tenant, exists bool) error {
 	if exists {
-		if err := a.checkDependents(ctx, tx, t, nil); err != nil {
-			return err
-		}
 		if err := a.asBuilder(ctx, tx, `DROP SCHEMA `+ident.Quote(t.Schema)+` CASCADE`); err != nil {
 			return err
 		}
@@ -154,7 +174,11 @@ func (a *Admin) dropRest(ctx context.Context, tx pgx.Tx, t catalog.Tenant, exist
 	}
 	// A role is dropped by the login that may create roles.
 	for _, sql := range []string{`SET LOCAL ROLE NONE`, `DROP ROLE IF EXISTS ` + ident.Quote(t.Role)} {
-		if _, err := tx.Exec(ctx, sql); err != nil {
+		_, err := tx.Exec(ctx, sql)
+		if catalog.Code(err) == "2BP01" {
+			return fmt.Errorf("%w: the role %s was given rights elsewhere; REVOKE them first: %w", ErrDependents, t.Role, err)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
@@ -174,14 +198,14 @@ func (a *Admin) asBuilder(ctx context.Context, tx pgx.Tx, sql string) error {
 
 // DROP … CASCADE drops what depends on the tenant's objects wherever it is and
 // whoever owns it: a view in the shared schema, a foreign key of a shared table.
-// This lists such objects. $2 restricts it to some of the schema's tables.
+// This lists such objects.
 const dependentsSQL = `
 WITH mine AS (
-    SELECT 'pg_class'::regclass AS class, c.oid, c.oid AS rel FROM pg_catalog.pg_class c WHERE c.relnamespace = $1
+    SELECT 'pg_class'::regclass AS class, c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = $1
     UNION ALL
-    SELECT 'pg_type'::regclass, t.oid, t.typrelid FROM pg_catalog.pg_type t WHERE t.typnamespace = $1
+    SELECT 'pg_type'::regclass, t.oid FROM pg_catalog.pg_type t WHERE t.typnamespace = $1
     UNION ALL
-    SELECT 'pg_proc'::regclass, p.oid, 0 FROM pg_catalog.pg_proc p WHERE p.pronamespace = $1
+    SELECT 'pg_proc'::regclass, p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = $1
 ), outside AS (
     SELECT DISTINCT d.classid, d.objid, d.objsubid FROM mine
     JOIN pg_catalog.pg_depend d ON d.refclassid = mine.class AND d.refobjid = mine.oid
@@ -194,15 +218,14 @@ WITH mine AS (
         CASE WHEN d.classid = 'pg_class'::regclass THEN d.objid END)
     LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
     LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
-    WHERE ($2::oid[] IS NULL OR mine.rel = ANY ($2))
-      AND coalesce(c.relnamespace, p.pronamespace, t.typnamespace, co.connamespace) NOT IN ($1, 'pg_toast'::regnamespace)
+    WHERE coalesce(c.relnamespace, p.pronamespace, t.typnamespace, co.connamespace) NOT IN ($1, 'pg_toast'::regnamespace)
 )
 SELECT pg_catalog.pg_describe_object(classid, objid, objsubid) FROM outside ORDER BY 1 LIMIT 5`
 
 // checkDependents returns [ErrDependents] if dropping the tenant's objects would
 // drop something outside of its schema.
-func (a *Admin) checkDependents(ctx context.Context, tx pgx.Tx, t catalog.Tenant, tables []uint32) error {
-	rows, err := tx.Query(ctx, dependentsSQL, t.SchemaOID, tables)
+func (a *Admin) checkDependents(ctx context.Context, tx pgx.Tx, t catalog.Tenant) error {
+	rows, err := tx.Query(ctx, dependentsSQL, t.SchemaOID)
 	if err != nil {
 		return fmt.Errorf("look for dependents of %q: %w", t.Schema, err)
 	}

@@ -56,6 +56,10 @@ const (
 	byDomainSQL = tenantSQL + `WHERE t.id = (SELECT d.tenant_id FROM rowhouse.domains d WHERE d.domain = $1)`
 	listSQL     = tenantSQL + `ORDER BY t.schema_name`
 	lockSQL     = tenantSQL + `WHERE t.schema_name = $1 FOR UPDATE OF t`
+
+	unfinishedSQL = tenantSQL + `WHERE t.state = 'provisioning'
+AND (t.schema_name = $1 OR t.id IN (SELECT d.tenant_id FROM rowhouse.domains d WHERE d.domain = ANY ($2)))
+ORDER BY t.schema_name LIMIT 1`
 )
 
 // BySchema finds the tenant with that schema name, else [ErrNoTenant].
@@ -80,6 +84,12 @@ func Lock(ctx context.Context, tx pgx.Tx, schema string) (Tenant, error) {
 	return one(ctx, tx, lockSQL, "schema", schema)
 }
 
+// Unfinished finds a tenant in state provisioning that has that schema name or
+// one of the domains, else [ErrNoTenant].
+func Unfinished(ctx context.Context, q Querier, schema string, domains []string) (Tenant, error) {
+	return one(ctx, q, unfinishedSQL, "schema", schema, domains)
+}
+
 // All lists the tenants in the order of their schema names.
 func All(ctx context.Context, q Querier) ([]Tenant, error) {
 	rows, err := q.Query(ctx, listSQL)
@@ -93,8 +103,10 @@ func All(ctx context.Context, q Querier) ([]Tenant, error) {
 	return tenants, nil
 }
 
-func one(ctx context.Context, q Querier, sql, what, value string) (Tenant, error) {
-	rows, err := q.Query(ctx, sql, value)
+// one runs a query for a single tenant, whose first argument is value; what is
+// the word for it.
+func one(ctx context.Context, q Querier, sql, what, value string, more ...any) (Tenant, error) {
+	rows, err := q.Query(ctx, sql, append([]any{value}, more...)...)
 	if err != nil {
 		return Tenant{}, fmt.Errorf("look up tenant by %s %q: %w", what, value, err)
 	}

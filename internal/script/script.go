@@ -209,6 +209,11 @@ func (r Runner) failed(step Step, line int, err error) error {
 // connection that somebody else uses later.
 func (r Runner) RunAlone(ctx context.Context, tx pgx.Tx, cfg *pgx.ConnConfig, step Step) error {
 	start := time.Now()
+	// The portal of tx's last query keeps its snapshot until another takes its
+	// place, and CREATE INDEX CONCURRENTLY waits for all older snapshots.
+	if _, err := tx.Conn().PgConn().Exec(ctx, `SELECT`).ReadAll(); err != nil {
+		return r.failed(step, 0, err)
+	}
 	cfg = cfg.Copy()
 	cfg.RuntimeParams["search_path"] = r.Settings.SearchPath(r.Schema)
 	cfg.RuntimeParams["role"] = r.role()

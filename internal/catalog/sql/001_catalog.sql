@@ -119,8 +119,9 @@ END $$;
 CREATE TRIGGER tenants_guard BEFORE UPDATE OR DELETE ON rowhouse.tenants
     FOR EACH ROW EXECUTE FUNCTION rowhouse.guard_tenant();
 
+-- Runs when the transaction commits, as whatever role that happens.
 CREATE FUNCTION rowhouse.check_primary_domain() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     -- Of an update that moves a domain, the tenant that lost it counts too.
     touched uuid[] := CASE TG_OP
