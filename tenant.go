@@ -84,15 +84,27 @@ func (t *Tenant) DecodeMetadata(v any) error {
 	return nil
 }
 
+// NormalizeHost brings a host name into the form in which domains are stored and
+// compared: no port, no trailing dot, lower case, Unicode labels in punycode, an
+// IPv6 address without brackets. It returns [ErrInvalidHost] for what is no host
+// name, a URL for example.
+func NormalizeHost(host string) (string, error) {
+	normal, err := hostname.Normalize(host)
+	if err != nil {
+		return "", fmt.Errorf("rowhouse: %w", err)
+	}
+	return normal, nil
+}
+
 // TenantByDomain finds the tenant that a host name leads to. The name is
 // normalised first: its case, a port, a trailing dot do not matter. It returns
 // [ErrInvalidHost] or [ErrUnknownTenant].
 //
 // The tenant may be in any state; who serves it must look.
 func (db *DB) TenantByDomain(ctx context.Context, host string) (*Tenant, error) {
-	domain, err := hostname.Normalize(host)
+	domain, err := NormalizeHost(host)
 	if err != nil {
-		return nil, fmt.Errorf("rowhouse: %w", err)
+		return nil, err
 	}
 	return db.tenant(ctx, directory.Key{By: directory.ByDomain, Value: domain})
 }
