@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/rowhouse/rowhouse/internal/bind"
 )
@@ -26,7 +25,7 @@ import (
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	rows, err := db.query(ctx, sql, args)
 	if err != nil {
-		return failedRows{err}, err
+		return bind.FailedRows{Cause: err}, err
 	}
 	return rows, nil
 }
@@ -35,7 +34,7 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 // come with Scan: those of [DB.Query], and [pgx.ErrNoRows].
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	rows, err := db.Query(ctx, sql, args...)
-	return row{rows, err}
+	return bind.Row{Rows: rows, Err: err}
 }
 
 // Exec runs a statement as the tenant of ctx and returns its command tag. It
@@ -58,13 +57,51 @@ func (db *DB) query(ctx context.Context, sql string, args []any) (*bind.Rows, er
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
-	rows, err := s.Query(ctx, b, sql, args)
+	rows, err := s.Query(ctx, bind.Prelude{Binding: b}, sql, args)
 	if err != nil {
 		release()
 		return nil, db.failed(ctx, err)
 	}
 	rows.OnClose = release
 	return rows, nil
+}
+
+// SendBatch runs the statements of a batch as the tenant of ctx, in one network
+// write: all of them or none. Close the results; they hold a connection.
+//
+// Its arguments and results are pgx's, except that it does not begin a
+// transaction ([pgx.Batch.BeginTx] is ignored: the batch is one already); use
+// Begin and the SendBatch of the transaction. It returns the errors of [DB.Query]
+// through the results, and [ErrRetry].
+func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	binding, err := db.binding(ctx)
+	if err != nil {
+		return failedBatch{err}
+	}
+	s, release, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return failedBatch{fmt.Errorf("rowhouse: %w", err)}
+	}
+	br := s.SendBatch(ctx, bind.Prelude{Binding: binding}, b)
+	br.OnClose = func(err error) error {
+		release()
+		return db.failed(ctx, err)
+	}
+	return br
+}
+
+// CopyFrom copies rows into a table with PostgreSQL's COPY, as the tenant of ctx:
+// all of them or none. A table name without a schema is the tenant's. It returns
+// the number of rows, and the errors of [DB.Query].
+func (db *DB) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (n int64, err error) {
+	err = db.InTx(ctx, func(tx pgx.Tx) error {
+		n, err = tx.CopyFrom(ctx, table, columns, rows)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // binding is what the work of ctx runs as. Here work without a tenant ends.
@@ -85,49 +122,12 @@ func (db *DB) binding(ctx context.Context) (*bind.Binding, error) {
 	return s.tenant.binding, nil
 }
 
-// row is the first row of an answer.
-type row struct {
-	rows pgx.Rows
-	err  error
-}
-
-// Scan reads the row and closes the rows.
-func (r row) Scan(dest ...any) error {
-	if r.err != nil {
-		return r.err
-	}
-	defer r.rows.Close()
-	if !r.rows.Next() {
-		if err := r.rows.Err(); err != nil {
-			return err
-		}
-		return pgx.ErrNoRows
-	}
-	if err := r.rows.Scan(dest...); err != nil {
-		return err
-	}
-	r.rows.Close()
-	return r.rows.Err()
-}
-
-// failedRows are the rows of a statement that was not answered. They let callers
-// leave the error of Query to be found in the rows, as pgx does.
-type failedRows struct{ err error }
-
-func (r failedRows) Close()                                       {}
-func (r failedRows) Err() error                                   { return r.err }
-func (r failedRows) CommandTag() pgconn.CommandTag                { return pgconn.CommandTag{} }
-func (r failedRows) FieldDescriptions() []pgconn.FieldDescription { return nil }
-func (r failedRows) Next() bool                                   { return false }
-func (r failedRows) Scan(...any) error                            { return r.err }
-func (r failedRows) Values() ([]any, error)                       { return nil, r.err }
-func (r failedRows) RawValues() [][]byte                          { return nil }
-func (r failedRows) Conn() *pgx.Conn                              { return nil }
-func (r failedRows) TypeMap() *pgtype.Map                         { return nil }
-
 // failed looks at an error of the database before the caller sees it. A tenant
 // that changed is forgotten, so that the next look-up asks the catalog.
 func (db *DB) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, ErrTenantChanged) {
 		if t, _ := FromContext(ctx); t != nil {
 			db.directory.Forget(t.ID)
@@ -135,3 +135,12 @@ func (db *DB) failed(ctx context.Context, err error) error {
 	}
 	return fmt.Errorf("rowhouse: %w", err)
 }
+
+// failedBatch are the results of a batch that was not sent.
+type failedBatch struct{ err error }
+
+func (b failedBatch) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, b.err }
+func (b failedBatch) Query() (pgx.Rows, error)         { return bind.FailedRows{Cause: b.err}, b.err }
+func (b failedBatch) QueryRow() pgx.Row                { return bind.Row{Err: b.err} }
+func (b failedBatch) Close() error                     { return b.err }
+func (b failedBatch) Tx() pgx.Tx                       { return nil }

@@ -34,6 +34,11 @@ var (
 	// transaction that it runs in: SET, RESET, BEGIN, COMMIT, DISCARD and the
 	// like. Nothing was sent to the database.
 	ErrStatementRefused = bind.ErrRefused
+
+	// ErrRetry: a migration changed a table while a transaction, or a batch,
+	// was reading it. It was not committed and can be tried again. Statements
+	// outside of transactions are tried again by themselves.
+	ErrRetry = bind.ErrRetry
 )
 
 // Errors of look-ups.

@@ -111,7 +111,7 @@ func ExampleDB_InTx() {
 	ctx = rowhouse.WithTenant(ctx, acme)
 
 	tooMany := errors.New("too many tickets")
-	err = db.InTx(ctx, func(tx *rowhouse.Tx) error {
+	err = db.InTx(ctx, func(tx pgx.Tx) error {
 		for _, title := range []string{"paper jam", "toner low"} {
 			if _, err := tx.Exec(ctx, "INSERT INTO tickets (title) VALUES ($1)", title); err != nil {
 				return err

@@ -35,7 +35,7 @@ func TestWithoutTenant(t *testing.T) {
 		_, queryErr := f.db.Query(c.ctx, `SELECT 1`)
 		_, execErr := f.db.Exec(c.ctx, `SELECT 1`)
 		rowErr := f.db.QueryRow(c.ctx, `SELECT 1`).Scan(new(int))
-		txErr := f.db.InTx(c.ctx, func(*rowhouse.Tx) error { t.Errorf("%s: the callback ran", name); return nil })
+		txErr := f.db.InTx(c.ctx, func(pgx.Tx) error { t.Errorf("%s: the callback ran", name); return nil })
 		for _, err := range []error{queryErr, execErr, rowErr, txErr} {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v, want %v", name, err, c.want)
@@ -77,7 +77,7 @@ func TestSchemaChangedBehindTheBack(t *testing.T) {
 				if !errors.Is(err, rowhouse.ErrTenantChanged) {
 					t.Errorf("create: got %v, want ErrTenantChanged", err)
 				}
-				err = f.db.InTx(ctx, func(*rowhouse.Tx) error { t.Error("the callback ran"); return nil })
+				err = f.db.InTx(ctx, func(tx pgx.Tx) error { _, err := mark(ctx, tx); return err })
 				if !errors.Is(err, rowhouse.ErrTenantChanged) {
 					t.Errorf("transaction: got %v, want ErrTenantChanged", err)
 				}
@@ -174,7 +174,7 @@ func TestStatementsThatLeave(t *testing.T) {
 		if _, err := f.db.Exec(ctx, sql); !errors.Is(err, rowhouse.ErrStatementRefused) {
 			t.Errorf("%s: got %v, want ErrStatementRefused", sql, err)
 		}
-		err := f.db.InTx(ctx, func(tx *rowhouse.Tx) error { _, err := tx.Exec(ctx, sql); return err })
+		err := f.db.InTx(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, sql); return err })
 		if !errors.Is(err, rowhouse.ErrStatementRefused) {
 			t.Errorf("in a transaction: %s: got %v, want ErrStatementRefused", sql, err)
 		}
@@ -226,7 +226,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return err
 		}
 		inTx := func(ctx context.Context) error {
-			return f.db.InTx(ctx, func(tx *rowhouse.Tx) error {
+			return f.db.InTx(ctx, func(tx pgx.Tx) error {
 				if _, err := tx.Exec(ctx, `SELECT public.leave()`); err != nil {
 					return err
 				}
@@ -344,7 +344,7 @@ func (f *fleet) oneOf(ctx context.Context, schema string) error {
 		_, err := f.db.Exec(ctx, `INSERT INTO tickets (title) SELECT mark FROM marks`)
 		return err
 	case 1:
-		return f.db.InTx(ctx, func(tx *rowhouse.Tx) error {
+		return f.db.InTx(ctx, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `INSERT INTO tickets (title) VALUES ($1)`, schema); err != nil {
 				return err
 			}
@@ -364,4 +364,32 @@ func (f *fleet) oneOf(ctx context.Context, schema string) error {
 		return nil
 	}
 	return check(f.db)
+}
+
+// PostgreSQL refuses the writes of a tenant that is read_only.
+func TestReadOnlyTenant(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, via func(*fleet) string) {
+		f := newFleet(t, via, "acme", "beta")
+		f.behind(`UPDATE rowhouse.tenants SET state = 'read_only' WHERE schema_name = 'acme'`)
+		acme, err := f.db.TenantByDomain(t.Context(), host("acme")) // not looked up by domain before
+		f.must(err)
+		ctx := rowhouse.WithTenant(t.Context(), acme)
+		var pgErr *pgconn.PgError
+		if _, err := f.db.Exec(ctx, fileTicket); !errors.As(err, &pgErr) || pgErr.Code != "25006" {
+			t.Errorf("a write: got %v, want 25006", err)
+		}
+		err = f.db.InTx(ctx, func(tx pgx.Tx) error {
+			if m, err := mark(ctx, tx); err != nil || m != "acme" {
+				t.Errorf("a read: got %q, %v", m, err)
+			}
+			_, err := tx.Exec(ctx, `SET TRANSACTION READ WRITE`)
+			return err
+		})
+		if !errors.As(err, &pgErr) || pgErr.Code != "25001" {
+			t.Errorf("back to writing: got %v, want 25001", err)
+		}
+		_, err = f.db.Exec(f.as("beta"), fileTicket)
+		f.must(err)
+	})
 }

@@ -158,6 +158,7 @@ func NewTenant(row catalog.Tenant, settings catalog.Settings) *Tenant {
 		t.binding = bind.New(bind.Target{
 			Schema: row.Schema, SchemaOID: row.SchemaOID, Role: row.Role,
 			SearchPath: settings.SearchPath(row.Schema), TenantID: row.ID,
+			ReadOnly: t.State == StateReadOnly,
 		})
 	}
 	return t

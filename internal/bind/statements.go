@@ -41,7 +41,13 @@ func (c *statements) get(sql string) *pgconn.StatementDescription {
 func (c *statements) put(sql string, sd *pgconn.StatementDescription) {
 	c.drop(sql)
 	c.bySQL[sql] = c.order.PushFront(&statement{sql, sd})
-	if c.order.Len() > c.capacity {
+}
+
+// trim drops what is over the capacity. It is called before statements are
+// looked up and not when they are put, so that none is closed by the flight that
+// uses it.
+func (c *statements) trim() {
+	for c.order.Len() > c.capacity {
 		c.drop(c.order.Back().Value.(*statement).sql)
 	}
 }

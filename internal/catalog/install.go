@@ -77,13 +77,16 @@ func (in installer) run(ctx context.Context, opts Options) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	if s.Version, err = in.upgrade(ctx, s); err != nil {
+	if err := in.upgrade(ctx, s); err != nil {
 		return Settings{}, err
 	}
 	if err := in.admit(ctx, s, opts.AppLogins); err != nil {
 		return Settings{}, err
 	}
-	return s, raiseWall(ctx, in.tx, s)
+	if err := raiseWall(ctx, in.tx, s); err != nil {
+		return Settings{}, err
+	}
+	return Load(ctx, in.tx)
 }
 
 func (in installer) exec(ctx context.Context, statements ...string) error {
@@ -165,7 +168,8 @@ func (in installer) createSchemas(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("look for the shared schema: %w", err)
 	}
-	owner, builder, app := ident.Quote(s.Owner()), ident.Quote(s.Builder()), ident.Quote(s.App())
+	owner, builder := ident.Quote(s.Owner()), ident.Quote(s.Builder())
+	doors := ident.Quote(s.App()) + `, ` + ident.Quote(s.Admin())
 	sharedSchema, sharedRole, tenants := ident.Quote(s.SharedSchema), ident.Quote(s.Shared()), ident.Quote(s.Tenants())
 	statements := []string{
 		`GRANT CREATE, TEMPORARY ON DATABASE ` + ident.Quote(database) + ` TO ` + owner,
@@ -179,8 +183,8 @@ func (in installer) createSchemas(ctx context.Context, s Settings) error {
 		`GRANT USAGE ON SCHEMA `+sharedSchema+` TO `+builder+`, `+sharedRole+`, `+tenants,
 		`SET LOCAL ROLE `+owner,
 		`CREATE TABLE rowhouse.versions (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT pg_catalog.now())`,
-		`GRANT USAGE ON SCHEMA rowhouse TO `+app,
-		`GRANT SELECT ON rowhouse.versions TO `+app,
+		`GRANT USAGE ON SCHEMA rowhouse TO `+doors,
+		`GRANT SELECT ON rowhouse.versions TO `+doors,
 		`GRANT USAGE ON SCHEMA rowhouse TO `+builder,
 		// What later migrations of shared sets create is readable by every
 		// tenant, writable by work on the shared schema, and tenants' tables may
@@ -199,37 +203,38 @@ INSERT INTO rowhouse.settings (database_oid, role_prefix, shared_schema)
 SELECT oid, $1, $2 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()`
 
 // upgrade runs the catalog's own migrations that are missing, as the owner.
-func (in installer) upgrade(ctx context.Context, s Settings) (int, error) {
+func (in installer) upgrade(ctx context.Context, s Settings) error {
 	files := migrations()
 	if s.Version > len(files) {
-		return s.Version, s.CheckVersion()
+		return s.CheckVersion()
 	}
 	if s.Version == len(files) {
-		return s.Version, nil
+		return nil
 	}
 	if err := in.exec(ctx, `SET LOCAL ROLE `+ident.Quote(s.Owner())); err != nil {
-		return s.Version, err
+		return err
 	}
 	for v := s.Version + 1; v <= len(files); v++ {
 		script, err := sqlFiles.ReadFile(files[v-1])
 		if err != nil {
-			return v, fmt.Errorf("read catalog migration: %w", err)
+			return fmt.Errorf("read catalog migration: %w", err)
 		}
 		if _, err := in.tx.Conn().PgConn().Exec(ctx, string(script)).ReadAll(); err != nil {
-			return v, fmt.Errorf("catalog migration %s: %w", files[v-1], err)
+			return fmt.Errorf("catalog migration %s: %w", files[v-1], err)
 		}
 		if _, err := in.tx.Exec(ctx, `INSERT INTO rowhouse.versions (version) VALUES ($1)`, v); err != nil {
-			return v, fmt.Errorf("record catalog migration %d: %w", v, err)
+			return fmt.Errorf("record catalog migration %d: %w", v, err)
 		}
 	}
 	if s.Version == 0 {
 		if _, err := in.tx.Exec(ctx, insertSettingsSQL, s.RolePrefix, s.SharedSchema); err != nil {
-			return 0, fmt.Errorf("record the catalog's settings: %w", err)
+			return fmt.Errorf("record the catalog's settings: %w", err)
 		}
 	}
 	builder := ident.Quote(s.Builder())
-	return len(files), in.exec(ctx,
-		`GRANT SELECT ON rowhouse.settings, rowhouse.tenants, rowhouse.domains, rowhouse.migrations TO `+ident.Quote(s.App()),
+	doors := ident.Quote(s.App()) + `, ` + ident.Quote(s.Admin())
+	return in.exec(ctx,
+		`GRANT SELECT ON rowhouse.settings, rowhouse.tenants, rowhouse.domains, rowhouse.migrations TO `+doors,
 		`GRANT SELECT, INSERT, DELETE ON rowhouse.migrations TO `+builder,
 		`GRANT SELECT, REFERENCES ON rowhouse.tenants TO `+builder,
 		`RESET ROLE`)
