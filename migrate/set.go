@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/rowhouse/rowhouse/internal/ident"
 	"github.com/rowhouse/rowhouse/internal/sqlfile"
@@ -26,7 +27,8 @@ const (
 // order in which they are given.
 type Set struct {
 	// Name is what the ledger knows the set by; do not change it later. It must
-	// match ^[a-z][a-z0-9_-]*$.
+	// match ^[a-z][a-z0-9_-]*$. Two sets may have the same name if one is for the
+	// shared schema only and the other for tenants only.
 	Name string
 	// Scope says where the set belongs.
 	Scope Scope
@@ -56,17 +58,17 @@ type set struct {
 func readSets(sets []Set) ([]set, error) {
 	var read []set
 	var errs []error
-	seen := make(map[string]bool)
+	var checked []Set
 	for _, s := range sets {
 		if err := s.check(); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if seen[s.Name] {
-			errs = append(errs, fmt.Errorf("%w: there are two called %q", ErrSet, s.Name))
+		if slices.ContainsFunc(checked, s.collides) {
+			errs = append(errs, fmt.Errorf("%w: there are two called %q that share a schema", ErrSet, s.Name))
 			continue
 		}
-		seen[s.Name] = true
+		checked = append(checked, s)
 		var opts []sqlfile.Option
 		if s.Lookup != nil {
 			opts = append(opts, sqlfile.WithLookup(s.Lookup))
@@ -94,6 +96,14 @@ func (s Set) check() error {
 		return fmt.Errorf("%w %q: it has no FS", ErrSet, s.Name)
 	}
 	return nil
+}
+
+// collides tells whether the ledger could not tell two sets apart: they have one
+// name and, the shared schema's rows being apart from those of tenants, may meet
+// in a schema. Two kinds may meet: a tenant's kind can change.
+func (s Set) collides(other Set) bool {
+	apart := s.Scope == Shared && other.Scope == Tenant || s.Scope == Tenant && other.Scope == Shared
+	return s.Name == other.Name && !apart
 }
 
 // onShared tells whether the set belongs in the shared schema.
