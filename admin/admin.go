@@ -40,6 +40,12 @@ type Config struct {
 	// Sets are the application's migration sets, in the order in which they run.
 	Sets []migrate.Set
 
+	// ReadOnly opens the catalog as it is, to look and not to change: nothing is
+	// made, upgraded or granted. A catalog that is not there, or of another
+	// version, is an error: [rowhouse.ErrNoCatalog], [rowhouse.ErrCatalogTooOld]
+	// or [rowhouse.ErrCatalogTooNew].
+	ReadOnly bool
+
 	// Actor is who the events name. Defaults to the name of the login.
 	Actor string
 }
@@ -79,18 +85,33 @@ func Open(ctx context.Context, cfg Config) (*Admin, error) {
 	return a, nil
 }
 
-func (a *Admin) open(ctx context.Context, cfg Config) error {
-	conn, err := a.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	a.settings, err = catalog.Install(ctx, conn.Conn(), catalog.Options{SharedSchema: cfg.SharedSchema, AppLogins: cfg.AppLogins})
-	conn.Release()
-	if err != nil {
+func (a *Admin) open(ctx context.Context, cfg Config) (err error) {
+	if a.settings, err = a.catalog(ctx, cfg); err != nil {
 		return err
 	}
 	a.migrator, err = migrate.New(ctx, a.pool, cfg.Sets...)
 	return err
+}
+
+// catalog makes or upgrades the catalog, or reads it if that is all that is
+// wanted.
+func (a *Admin) catalog(ctx context.Context, cfg Config) (catalog.Settings, error) {
+	conn, err := a.pool.Acquire(ctx)
+	if err != nil {
+		return catalog.Settings{}, fmt.Errorf("connect to the database: %w", err)
+	}
+	defer conn.Release()
+	if !cfg.ReadOnly {
+		return catalog.Install(ctx, conn.Conn(), catalog.Options{SharedSchema: cfg.SharedSchema, AppLogins: cfg.AppLogins})
+	}
+	if _, err := catalog.CheckServer(ctx, conn); err != nil {
+		return catalog.Settings{}, err
+	}
+	settings, err := catalog.Load(ctx, conn)
+	if err != nil {
+		return settings, err
+	}
+	return settings, settings.CheckVersion()
 }
 
 // Close closes the connections, after waiting for those in use.

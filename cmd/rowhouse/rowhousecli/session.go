@@ -88,14 +88,8 @@ func (c *cli) open(s *session, how access) (err error) {
 		s.sets = slices.Concat(c.app.Sets, s.sets)
 		cfg.Sets = s.sets
 	}
-	if how.reads {
-		err = checkCatalog(s.ctx(), cfg.DatabaseURL)
-	} else {
-		cfg.AppLogins = s.get("app_logins").values
-	}
-	if err != nil {
-		return err
-	}
+	cfg.ReadOnly = how.reads
+	cfg.AppLogins = s.get("app_logins").values
 	if s.admin, err = admin.Open(s.ctx(), cfg); err != nil {
 		return err
 	}
@@ -103,17 +97,6 @@ func (c *cli) open(s *session, how access) (err error) {
 		s.admin.Close()
 		return fmt.Errorf("the shared schema of this catalog is %q, not %q as %s says: it is chosen once, when the catalog is made", s.admin.SharedSchema(), want.Value, want.Origin)
 	}
-	return nil
-}
-
-// checkCatalog makes sure that there is a catalog for this program, so that
-// opening the operator's door will find nothing to make or upgrade.
-func checkCatalog(ctx context.Context, conn string) error {
-	db, err := rowhouse.Open(ctx, rowhouse.Config{DatabaseURL: conn, MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	db.Close()
 	return nil
 }
 
