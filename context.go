@@ -41,3 +41,12 @@ func scopeOf(ctx context.Context) *scope {
 	s, _ := ctx.Value(contextKey{}).(*scope)
 	return s
 }
+
+// key is what a context's work is kept near a connection by: its tenant's id, and
+// nothing for the shared schema.
+func key(ctx context.Context) string {
+	if s := scopeOf(ctx); s != nil && s.tenant != nil {
+		return s.tenant.ID
+	}
+	return ""
+}

@@ -53,7 +53,7 @@ func (db *DB) query(ctx context.Context, sql string, args []any) (*bind.Rows, er
 	if err != nil {
 		return nil, err
 	}
-	s, release, err := db.pool.Acquire(ctx)
+	s, release, err := db.pool.Acquire(ctx, key(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
@@ -78,7 +78,7 @@ func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err != nil {
 		return failedBatch{err}
 	}
-	s, release, err := db.pool.Acquire(ctx)
+	s, release, err := db.pool.Acquire(ctx, key(ctx))
 	if err != nil {
 		return failedBatch{fmt.Errorf("rowhouse: %w", err)}
 	}

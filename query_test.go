@@ -215,6 +215,8 @@ func TestFlights(t *testing.T) {
 	acme, beta := f.as("acme"), f.as("beta")
 	// The connections that listen for changes go through the proxy too.
 	f.waitFor(`SELECT count(*) = 2 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle' AND datname = current_database()`)
+	_, err := f.db.Exec(acme, `SELECT 1`) // connects
+	f.must(err)
 	count := func(what string, want int64, work func() error) {
 		t.Helper()
 		before := proxy.turns.Load()

@@ -56,7 +56,7 @@ func (db *DB) BeginTx(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, release, err := db.pool.Acquire(ctx)
+	session, release, err := db.pool.Acquire(ctx, key(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}

@@ -129,7 +129,7 @@ LEFT JOIN (
     WHERE contype = 'f' AND connamespace = $1 AND confrelid <> conrelid GROUP BY confrelid
 ) f ON f.confrelid = c.oid
 WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-ORDER BY EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
+ORDER BY c.relhassubclass AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
          coalesce(f.n, 0), c.oid
 LIMIT $2`
 
@@ -198,7 +198,8 @@ func (a *Admin) asBuilder(ctx context.Context, tx pgx.Tx, sql string) error {
 
 // DROP … CASCADE drops what depends on the tenant's objects wherever it is and
 // whoever owns it: a view in the shared schema, a foreign key of a shared table.
-// This lists such objects.
+// This lists such objects: all, and not only those of the next slice, as a slice
+// may have more of the schema with it.
 const dependentsSQL = `
 WITH mine AS (
     SELECT 'pg_class'::regclass AS class, c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = $1

@@ -163,7 +163,7 @@ func (m *Migrator) step(ctx context.Context, sp SchemaPlan, step script.Step) (d
 	}
 	defer conn.Release()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		runner, err := m.lock(ctx, tx, sp)
+		runner, err := m.lock(ctx, tx, sp, step)
 		if err != nil {
 			return err
 		}
@@ -188,16 +188,21 @@ func (m *Migrator) step(ctx context.Context, sp SchemaPlan, step script.Step) (d
 }
 
 // lock waits for the schema's lock and makes sure that it is still the schema
-// that was planned for.
-func (m *Migrator) lock(ctx context.Context, tx pgx.Tx, sp SchemaPlan) (script.Runner, error) {
+// that was planned for. A step outside of a transaction leaves the tenant's row
+// alone, for the reason that [catalog.LockSchema] gives.
+func (m *Migrator) lock(ctx context.Context, tx pgx.Tx, sp SchemaPlan, step script.Step) (script.Runner, error) {
 	r := script.Runner{Settings: m.settings, TenantID: sp.tenantID, Schema: sp.Schema}
-	if err := catalog.BecomeOwner(ctx, tx, m.settings); err != nil {
+	if err := catalog.LockSchema(ctx, tx, sp.tenantID); err != nil {
 		return r, err
 	}
-	if sp.Shared {
-		return r, catalog.LockShared(ctx, tx)
+	if err := catalog.BecomeOwner(ctx, tx, m.settings); err != nil || sp.Shared {
+		return r, err
 	}
-	t, err := catalog.LockForMigration(ctx, tx, sp.tenantID)
+	find := catalog.LockForMigration
+	if step.Migration.Up.NoTransaction {
+		find = catalog.ByID
+	}
+	t, err := find(ctx, tx, sp.tenantID)
 	if err != nil {
 		return r, err
 	}

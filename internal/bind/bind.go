@@ -42,25 +42,25 @@ var (
 // tenant's schema name is not the one of the catalog, the role asked for cannot
 // exist, and the statement fails.
 //
-// $6 is transaction_read_only for a tenant whose writes are refused. PostgreSQL
-// lets nobody set it back once a query has run, as this one has. For all others it
-// is a setting that means nothing.
-//
 // The functions are looked up by name in pg_catalog, so no search_path that was
 // left by anybody changes what it means.
 const statementSQL = `
 SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true),
        pg_catalog.set_config('rowhouse.tenant_id', $2::pg_catalog.text, true),
-       pg_catalog.set_config($6::pg_catalog.text, 'on', true),
        pg_catalog.set_config('role', CASE
            WHEN pg_catalog.to_regnamespace($3::pg_catalog.text)::pg_catalog.oid OPERATOR(pg_catalog.=) $4::pg_catalog.oid
            THEN $5::pg_catalog.text ELSE 'rowhouse: schema changed' END, true)`
 
+// readOnlySQL binds to a tenant whose writes PostgreSQL refuses. It lets nobody
+// take that back once a query has run in the transaction, as this one has.
+const readOnlySQL = statementSQL + `, pg_catalog.set_config('transaction_read_only', 'on', true)`
+
 // Binding is what a unit of work runs as. It is made once for each tenant and
 // used by many connections at once: its parameters are encoded already.
 type Binding struct {
-	name   string
-	params [][]byte
+	name     string
+	params   [][]byte
+	readOnly bool
 }
 
 // Target says what a [Binding] binds to.
@@ -80,19 +80,15 @@ type Target struct {
 
 // New makes a binding.
 func New(t Target) *Binding {
-	setting := "rowhouse.bound"
-	if t.ReadOnly {
-		setting = "transaction_read_only"
-	}
 	return &Binding{
-		name: t.Schema,
+		name:     t.Schema,
+		readOnly: t.ReadOnly,
 		params: [][]byte{
 			[]byte(t.SearchPath),
 			[]byte(t.TenantID),
 			[]byte(t.Schema),
 			strconv.AppendUint(nil, uint64(t.SchemaOID), 10),
 			[]byte(t.Role),
-			[]byte(setting),
 		},
 	}
 }

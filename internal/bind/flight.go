@@ -38,14 +38,22 @@ func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
 	if prelude.Begin != "" {
 		f.SendQueryParams(prelude.Begin, nil, nil, nil, nil)
 	}
-	switch {
-	case prelude.Binding == nil:
-	case s.mode == Named:
-		f.SendQueryStatement(s.bind, prelude.Binding.params, nil, nil)
-	default:
-		f.SendQueryParams(statementSQL, prelude.Binding.params, s.bind.ParamOIDs, nil, nil)
+	if prelude.Binding != nil {
+		f.sendBinding(prelude.Binding)
 	}
 	return f
+}
+
+func (f *flight) sendBinding(b *Binding) {
+	sd := f.session.bind[0]
+	if b.readOnly {
+		sd = f.session.bind[1]
+	}
+	if f.session.mode == Named {
+		f.SendQueryStatement(sd, b.params, nil, nil)
+	} else {
+		f.SendQueryParams(sd.SQL, b.params, sd.ParamOIDs, nil, nil)
+	}
 }
 
 // sync writes to the network and reads the answers up to the first of what the

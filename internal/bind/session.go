@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -38,7 +39,7 @@ const (
 type Session struct {
 	conn  *pgx.Conn
 	mode  Mode
-	bind  *pgconn.StatementDescription
+	bind  [2]*pgconn.StatementDescription // for bindings that may write and that may not
 	cache *statements
 	eqb   pgx.ExtendedQueryBuilder
 	large pgx.LargeObjects
@@ -49,13 +50,16 @@ type Session struct {
 // it keeps.
 func NewSession(ctx context.Context, conn *pgx.Conn, mode Mode, capacity int) (*Session, error) {
 	s := &Session{conn: conn, mode: mode, cache: newStatements(capacity)}
-	name := ""
-	if mode == Named {
-		name = "rowhouse_bind"
-	}
 	var err error
-	if s.bind, err = conn.PgConn().Prepare(ctx, name, statementSQL, nil); err != nil {
-		return nil, fmt.Errorf("prepare the bind statement: %w", err)
+	for i, sql := range []string{statementSQL, readOnlySQL} {
+		name := ""
+		if mode == Named {
+			name = "rowhouse_bind_" + strconv.Itoa(i)
+		}
+		if s.bind[i], err = conn.PgConn().Prepare(ctx, name, sql, nil); err != nil {
+			return nil, fmt.Errorf("prepare the bind statement: %w", err)
+		}
+		s.bind[i].SQL = sql
 	}
 	if s.large, err = largeObjects(ctx, conn); err != nil {
 		return nil, err

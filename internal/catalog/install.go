@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -107,7 +108,11 @@ func (in installer) existing(ctx context.Context) (Settings, error) {
 	case err != nil:
 		return Settings{}, fmt.Errorf("look for the catalog: %w", err)
 	case table:
-		return Load(ctx, in.tx)
+		s, err := Load(ctx, in.tx)
+		if code := Code(err); errors.Is(err, ErrNoCatalog) || strings.HasPrefix(code, "42") && code != "42501" {
+			return s, fmt.Errorf("%w: rename it or drop it", ErrForeignSchema)
+		}
+		return s, err
 	case schema:
 		return Settings{}, fmt.Errorf("%w: rename it or drop it", ErrForeignSchema)
 	}
@@ -176,7 +181,9 @@ func (in installer) createSchemas(ctx context.Context, s Settings) error {
 		`CREATE SCHEMA rowhouse AUTHORIZATION ` + owner,
 	}
 	if !shared {
-		statements = append(statements, `CREATE SCHEMA `+sharedSchema+` AUTHORIZATION `+owner)
+		// What the owner owns the owner grants: a login that is no superuser has
+		// none of its rights.
+		statements = append(statements, `CREATE SCHEMA `+sharedSchema+` AUTHORIZATION `+owner, `SET LOCAL ROLE `+owner)
 	}
 	statements = append(statements,
 		`GRANT USAGE, CREATE ON SCHEMA `+sharedSchema+` TO `+owner,

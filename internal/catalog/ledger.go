@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -83,15 +84,38 @@ func HasEntry(ctx context.Context, q Querier, tenantID, set string, version int6
 	return has, err
 }
 
-// LockShared locks the shared schema for migrating until the transaction ends.
-func LockShared(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `SELECT FROM rowhouse.settings FOR UPDATE`)
-	return err
+// migrateLock is the class of the advisory locks of schemas that are being
+// migrated ("rhmg" in ASCII).
+const migrateLock = 0x72686d67
+
+// LockSchema locks the schema of a tenant, or the shared one for an empty
+// tenantID, against other migrators until the transaction ends.
+//
+// It asks again and again instead of waiting in the server: a statement that waits
+// holds a snapshot, and the CREATE INDEX CONCURRENTLY that it may be waiting for
+// would wait for that snapshot in turn, for ever, as half of the circle is here
+// where PostgreSQL does not see it. In the extended protocol the portal of a
+// statement that is done holds one, too.
+func LockSchema(ctx context.Context, tx pgx.Tx, tenantID string) error {
+	const sql = `SELECT pg_catalog.pg_try_advisory_xact_lock($1, pg_catalog.hashtext($2))`
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		var locked bool
+		if err := tx.QueryRow(ctx, sql, pgx.QueryExecModeSimpleProtocol, migrateLock, tenantID).Scan(&locked); err != nil {
+			return fmt.Errorf("lock the schema for migrating: %w", err)
+		}
+		if locked {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for another migrator: %w", ctx.Err())
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+	}
 }
 
-// LockForMigration locks a tenant for migrating until the transaction ends, and
-// returns its row as it is now. Domains may be added meanwhile; a rename, a
-// delete and another migration wait.
-func LockForMigration(ctx context.Context, tx pgx.Tx, id string) (Tenant, error) {
+// LockForMigration locks a tenant's row until the transaction ends, and returns it
+// as it is now. Domains may be added meanwhile; a rename and a delete wait.
+func LockForMigration(ctx context.Context, tx Querier, id string) (Tenant, error) {
 	return one(ctx, tx, tenantSQL+`WHERE t.id = $1::uuid FOR NO KEY UPDATE OF t`, "id", id)
 }

@@ -15,7 +15,8 @@ type Gap struct {
 	Part string
 	// Means says what is possible without it.
 	Means string
-	// Cure is the statement that a superuser or the database's owner runs.
+	// Cure is the SQL that a superuser or the database's owner runs: first what
+	// keeps the privilege for those who need it, then the REVOKE.
 	Cure string
 }
 
@@ -26,12 +27,10 @@ type brick struct {
 	// open is the SQL expression that is true while PUBLIC has the privilege;
 	// $1 is the shared schema.
 	open string
-	// keep grants it again to those who need it.
-	keep string
 }
 
-// bricks lists the wall for the current database. app binds, so it needs
-// set_config; the owner runs migrations, which may define functions.
+// bricks lists the wall for the current database. The application's door binds, so
+// it needs set_config; the owner runs migrations, which may define functions.
 func bricks(s Settings, database string) []brick {
 	owner := ident.Quote(s.Owner()) + ", " + ident.Quote(s.Builder())
 	app, admin := ident.Quote(s.App()), ident.Quote(s.Admin())
@@ -39,21 +38,19 @@ func bricks(s Settings, database string) []brick {
 	return []brick{
 		{
 			gap: Gap{"set_config", "an injected SELECT can leave its tenant with set_config('role', …) or set_config('search_path', …)",
-				`REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC`},
+				`GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO ` + owner + `, ` + app + `, ` + admin +
+					`; REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC`},
 			open: `has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE')`,
-			keep: `GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO ` + owner + `, ` + app + `, ` + admin,
 		},
 		{
 			gap: Gap{"temporary tables", "a tenant can fill the disk with temporary tables and leave them on a pooled connection",
-				`REVOKE TEMPORARY ON DATABASE ` + db + ` FROM PUBLIC`},
+				`GRANT TEMPORARY ON DATABASE ` + db + ` TO ` + owner + `; REVOKE TEMPORARY ON DATABASE ` + db + ` FROM PUBLIC`},
 			open: `has_database_privilege('public', current_database(), 'TEMPORARY')`,
-			keep: `GRANT TEMPORARY ON DATABASE ` + db + ` TO ` + owner,
 		},
 		{
 			gap: Gap{"plpgsql", "an injected DO block can run SET ROLE",
-				`REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC`},
+				`GRANT USAGE ON LANGUAGE plpgsql TO ` + owner + `, ` + admin + `; REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC`},
 			open: `has_language_privilege('public', 'plpgsql', 'USAGE')`,
-			keep: `GRANT USAGE ON LANGUAGE plpgsql TO ` + owner + `, ` + admin,
 		},
 		{
 			gap: Gap{"create in shared schema", "a tenant can create tables and functions that all tenants see",
@@ -113,12 +110,7 @@ func raiseWall(ctx context.Context, tx pgx.Tx, s Settings) error {
 	}
 	for _, b := range open {
 		err := pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error {
-			if b.keep != "" {
-				if _, err := sp.Exec(ctx, b.keep); err != nil {
-					return err
-				}
-			}
-			_, err := sp.Exec(ctx, b.gap.Cure)
+			_, err := sp.Exec(ctx, b.gap.Cure, pgx.QueryExecModeSimpleProtocol)
 			return err
 		})
 		if err != nil && Code(err) != "42501" {

@@ -13,6 +13,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -88,6 +89,7 @@ func New[T any](load Loader[T]) *Directory[T] {
 func (d *Directory[T]) Lookup(ctx context.Context, key Key) (T, error) {
 	d.mu.RLock()
 	e, ok := d.entries[key]
+	changes := d.changes
 	life := Lifetime
 	if !d.listening {
 		life = Blind
@@ -96,7 +98,9 @@ func (d *Directory[T]) Lookup(ctx context.Context, key Key) (T, error) {
 	if ok && time.Since(e.loaded) < life {
 		return e.value, e.err
 	}
-	answer := d.flight.DoChan(string(key.By)+" "+key.Value, func() (any, error) {
+	// A load from before a change is not joined: its answer may be the old one.
+	flight := fmt.Sprint(changes, " ", key.By, " ", key.Value)
+	answer := d.flight.DoChan(flight, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		return d.refresh(ctx, key), nil

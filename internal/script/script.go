@@ -95,7 +95,22 @@ func (r Runner) Run(ctx context.Context, tx pgx.Tx, step Step) error {
 	if err := r.settle(ctx, tx, step); err != nil {
 		return r.failed(step, 0, err)
 	}
+	if err := r.reset(ctx, tx, step); err != nil {
+		return r.failed(step, 0, err)
+	}
 	return r.record(ctx, tx, step, time.Since(start))
+}
+
+// reset takes back what a script set, so that neither the next script of the
+// transaction nor whoever gets the connection next meets it.
+func (r Runner) reset(ctx context.Context, tx pgx.Tx, step Step) error {
+	if !strings.Contains(strings.ToUpper(step.Migration.Up.SQL), "SET") {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, "RESET ALL"); err != nil {
+		return err
+	}
+	return r.Enter(ctx, tx)
 }
 
 // exec sends the script of a step in one message.
@@ -136,9 +151,9 @@ func line(up *sqlfile.Script, err error, done int) int {
 // stayed checks that the script left role and search_path as it found them. A
 // script that sets them sends what follows, its own rows of the ledger included,
 // to another place.
-func (r Runner) stayed(ctx context.Context, tx pgx.Tx) error {
+func (r Runner) stayed(ctx context.Context, q catalog.Querier) error {
 	var role, path string
-	err := tx.QueryRow(ctx, `SELECT current_user::text, pg_catalog.current_setting('search_path')`).Scan(&role, &path)
+	err := q.QueryRow(ctx, `SELECT current_user::text, pg_catalog.current_setting('search_path')`).Scan(&role, &path)
 	switch {
 	case err != nil:
 		return err
@@ -223,7 +238,11 @@ func (r Runner) RunAlone(ctx context.Context, tx pgx.Tx, cfg *pgx.ConnConfig, st
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, st := range step.Migration.Up.Statements {
-		if _, err := conn.PgConn().Exec(ctx, st.SQL).ReadAll(); err != nil {
+		_, err := conn.PgConn().Exec(ctx, st.SQL).ReadAll()
+		if err == nil {
+			err = r.stayed(ctx, conn)
+		}
+		if err != nil {
 			return r.failed(step, st.Line, err)
 		}
 	}

@@ -1,0 +1,265 @@
+package bind_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/rowhouse/rowhouse/internal/bind"
+	"github.com/rowhouse/rowhouse/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// bench is a session on a database with the schemas one and two, whose tables
+// have the same name, and the superuser beside it.
+type bench struct {
+	t       testing.TB
+	url     string
+	super   *pgx.Conn
+	session *bind.Session
+}
+
+func newBench(t testing.TB, mode bind.Mode, capacity int) *bench {
+	t.Helper()
+	b := &bench{t: t, url: pgtest.Database(t)}
+	b.super = b.connect(b.url)
+	for _, schema := range []string{"one", "two"} {
+		b.behind(`CREATE SCHEMA ` + schema)
+		b.behind(`CREATE TABLE ` + schema + `.marks AS SELECT '` + schema + `'::text AS mark`)
+	}
+	var err error
+	b.session, err = bind.NewSession(t.Context(), b.connect(b.url), mode, capacity)
+	b.must(err)
+	return b
+}
+
+func (b *bench) connect(url string) *pgx.Conn {
+	b.t.Helper()
+	conn, err := pgx.Connect(b.t.Context(), url)
+	b.must(err)
+	b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) behind(sql string) {
+	b.t.Helper()
+	if _, err := b.super.Exec(b.t.Context(), sql); err != nil {
+		b.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// to is a binding to a schema of the bench, as a role.
+func (b *bench) to(schema, role string) bind.Prelude {
+	b.t.Helper()
+	var oid uint32
+	b.must(b.super.QueryRow(b.t.Context(), `SELECT $1::regnamespace::oid`, schema).Scan(&oid))
+	return bind.Prelude{Binding: bind.New(bind.Target{Schema: schema, SchemaOID: oid, Role: role, SearchPath: schema, TenantID: "id of " + schema})}
+}
+
+// as binds to a schema as the superuser.
+func (b *bench) as(schema string) bind.Prelude { return b.to(schema, "postgres") }
+
+// texts runs a statement and returns its rows, of one text each.
+func (b *bench) texts(prelude bind.Prelude, sql string, args ...any) ([]string, error) {
+	rows, err := b.session.Query(b.t.Context(), prelude, sql, args)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (b *bench) want(prelude bind.Prelude, sql, want string) {
+	b.t.Helper()
+	got, err := b.texts(prelude, sql)
+	if err != nil || strings.Join(got, " ") != want {
+		b.t.Errorf("%s: got %q, %v; want %s", sql, got, err, want)
+	}
+}
+
+const prepared = `SELECT statement FROM pg_prepared_statements WHERE name NOT LIKE 'rowhouse_bind%' ORDER BY prepare_time`
+
+// A statement that leaves the cache is closed on the server, with the next
+// flight, so that the server keeps no more than the cache.
+func TestEvictionClosesOnTheServer(t *testing.T) {
+	t.Parallel()
+	const capacity = 3
+	b := newBench(t, bind.Named, capacity)
+	one := b.as("one")
+	for i := range 20 {
+		b.want(one, fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
+	}
+	_, err := b.texts(one, prepared) // closes what left before it
+	b.must(err)
+	got, err := b.texts(one, prepared)
+	b.must(err)
+	if !slices.Contains(got, `SELECT '19'`) || slices.Contains(got, `SELECT '10'`) || len(got) > capacity+1 {
+		t.Errorf("the server keeps %q", got)
+	}
+	b.want(one, `SELECT '10'`, "10") // is prepared anew
+}
+
+// What is used stays: least recently used goes first.
+func TestEvictionIsLeastRecentlyUsed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 3)
+	one := b.as("one")
+	for i := range 10 {
+		b.want(one, `SELECT 'kept'`, "kept")
+		b.want(one, fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
+	}
+	got, err := b.texts(one, prepared)
+	b.must(err)
+	if got[0] != `SELECT 'kept'` {
+		t.Errorf("the oldest on the server is %q: what is used was closed", got[0])
+	}
+}
+
+// In front of a pooler no name is ever kept on the server.
+func TestDescribedKeepsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Described, 3)
+	for i := range 10 {
+		b.want(b.as("one"), fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
+	}
+	b.want(b.as("two"), prepared, "")
+}
+
+// A statement whose answer has another shape since a migration is described anew
+// and answered, in both modes.
+func TestChangedShape(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]bind.Mode{"named": bind.Named, "described": bind.Described} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, mode, 10)
+			const sql = `SELECT * FROM marks`
+			count := func(prelude bind.Prelude) int {
+				rows, err := b.session.Query(t.Context(), prelude, sql, nil)
+				b.must(err)
+				defer rows.Close()
+				return len(rows.FieldDescriptions())
+			}
+			one := b.as("one")
+			if n := count(one); n != 1 {
+				t.Fatalf("got %d columns", n)
+			}
+			b.behind(`ALTER TABLE one.marks ADD COLUMN more int`)
+			if n := count(one); n != 2 {
+				t.Errorf("got %d columns after the migration, want 2", n)
+			}
+			// A tenant that is behind: the same text has another shape again.
+			if n := count(b.as("two")); n != 1 {
+				t.Errorf("got %d columns of the other tenant, want 1", n)
+			}
+			b.behind(`ALTER TABLE one.marks ALTER COLUMN mark TYPE varchar(9), DROP COLUMN more`)
+			b.want(one, `SELECT mark FROM marks`, "one")
+		})
+	}
+}
+
+// In a transaction the statement cannot be sent again; the error says that the
+// transaction can.
+func TestChangedShapeInATransaction(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	const sql = `SELECT * FROM marks`
+	one := b.as("one")
+	_, err := b.texts(one, sql)
+	b.must(err)
+	b.behind(`ALTER TABLE one.marks ADD COLUMN more int`)
+	one.Begin = "begin"
+	b.must(b.session.Begin(t.Context(), one))
+	_, err = b.texts(bind.Prelude{}, sql)
+	if !errors.Is(err, bind.ErrRetry) {
+		t.Errorf("got %v, want ErrRetry", err)
+	}
+	b.must(b.session.Rollback(t.Context()))
+	b.must(b.session.Begin(t.Context(), one))
+	rows, err := b.session.Query(t.Context(), bind.Prelude{}, sql, nil)
+	b.must(err)
+	if n := len(rows.FieldDescriptions()); n != 2 {
+		t.Errorf("the second try got %d columns", n)
+	}
+	rows.Close()
+	b.must(b.session.Commit(t.Context()))
+}
+
+// A prepared statement that somebody closed behind the session's back is made
+// again.
+func TestLostStatement(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	b.want(b.as("one"), `SELECT mark FROM marks`, "one")
+	_, err := b.session.Conn().Exec(t.Context(), `DEALLOCATE rowhouse_1`)
+	b.must(err)
+	b.want(b.as("one"), `SELECT mark FROM marks`, "one")
+}
+
+// What a binding cannot be made for, and how it is told.
+func TestBindingErrors(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	login := pgtest.Login(t, b.url, "")
+	strange, err := bind.NewSession(t.Context(), b.connect(login), bind.Named, 10)
+	b.must(err)
+	wrong := bind.Prelude{Binding: bind.New(bind.Target{Schema: "one", SchemaOID: 1, Role: "postgres", SearchPath: "one"})}
+	gone := bind.Prelude{Binding: bind.New(bind.Target{Schema: "gone", SchemaOID: 1, Role: "postgres", SearchPath: "gone"})}
+	for what, c := range map[string]struct {
+		session *bind.Session
+		prelude bind.Prelude
+		want    error
+	}{
+		"another oid":        {b.session, wrong, bind.ErrChanged},
+		"no schema":          {b.session, gone, bind.ErrChanged},
+		"no role":            {b.session, b.to("one", "nobody_at_all"), bind.ErrChanged},
+		"login not admitted": {strange, b.as("one"), bind.ErrNotAdmitted},
+	} {
+		_, err := c.session.Query(t.Context(), c.prelude, `SELECT 'ran'`, nil)
+		var pgErr *pgconn.PgError
+		if !errors.Is(err, c.want) || !errors.As(err, &pgErr) {
+			t.Errorf("%s: got %v, want %v and PostgreSQL's error", what, err, c.want)
+		}
+		c.prelude.Begin = "begin"
+		if err := c.session.Begin(t.Context(), c.prelude); !errors.Is(err, c.want) {
+			t.Errorf("%s: begin: got %v, want %v", what, err, c.want)
+		}
+		if c.session.Conn().PgConn().TxStatus() != 'I' {
+			b.must(c.session.Rollback(t.Context()))
+		}
+	}
+	b.want(b.as("two"), `SELECT mark FROM marks`, "two") // the session is fine
+}
+
+// Nothing of a binding stays on the connection.
+func TestBindingEndsWithItsStatement(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]bind.Mode{"named": bind.Named, "described": bind.Described} {
+		b := newBench(t, mode, 10)
+		const state = `SELECT current_setting('search_path') || ' ' || current_user || ' ' || coalesce(current_setting('rowhouse.tenant_id', true), '')`
+		var before, after string
+		b.must(b.session.Conn().QueryRow(t.Context(), state).Scan(&before))
+		b.want(b.to("one", "pg_monitor"), state, "one pg_monitor id of one")
+		b.want(b.to("two", "pg_monitor"), state, "two pg_monitor id of two")
+		if _, err := b.texts(b.to("one", "pg_monitor"), `SELECT (1/0)::text`); err == nil {
+			t.Error("no error")
+		}
+		b.must(b.session.Conn().QueryRow(t.Context(), state).Scan(&after))
+		if before != after {
+			t.Errorf("%s: the connection was %q and is %q", name, before, after)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rowhouse/rowhouse/internal/bind"
+)
+
+// slot is a place for one connection. Who holds it (busy) may use and replace the
+// connection without the pool's lock.
+type slot struct {
+	index   int
+	busy    bool
+	session *bind.Session // nil while not connected
+
+	expires time.Time
+	used    time.Time
+	tenants map[string]struct{} // that the connection has worked for
+}
+
+// checkAfter is how long a connection may idle before it is looked at whether the
+// server has closed it meanwhile.
+const checkAfter = time.Second
+
+// ready makes sure that the slot has a connection that can work for a tenant. Here
+// connections are replaced, between units of work and never within one.
+func (p *Pool) ready(ctx context.Context, s *slot, tenant string) error {
+	if s.session != nil && p.worn(s, tenant) {
+		p.disconnect(ctx, s)
+		p.replaced.Add(1)
+	}
+	if s.session == nil {
+		if err := p.connect(ctx, s); err != nil {
+			return err
+		}
+	}
+	s.tenants[tenant] = struct{}{}
+	return nil
+}
+
+// worn tells whether the connection of a slot should be replaced: it is closed, too
+// old, or has worked for as many tenants as it may, of which this is another.
+func (p *Pool) worn(s *slot, tenant string) bool {
+	now := time.Now()
+	if _, known := s.tenants[tenant]; !known && len(s.tenants) >= p.opts.TenantsPerConn {
+		return true
+	}
+	if now.After(s.expires) {
+		return true
+	}
+	conn := s.session.Conn().PgConn()
+	return conn.IsClosed() || now.Sub(s.used) > checkAfter && conn.CheckConn() != nil
+}
+
+func (p *Pool) connect(ctx context.Context, s *slot) error {
+	conn, err := pgx.ConnectConfig(ctx, p.conn.Copy())
+	if err != nil {
+		return err
+	}
+	session, err := p.session(ctx, conn)
+	if err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return err
+	}
+	// Not all at the same time.
+	life := p.lifetime + rand.N(p.lifetime/10+1)
+	s.session, s.expires, s.tenants = session, time.Now().Add(life), make(map[string]struct{})
+	return nil
+}
+
+func (p *Pool) session(ctx context.Context, conn *pgx.Conn) (*bind.Session, error) {
+	if p.opts.AfterConnect != nil {
+		if err := p.opts.AfterConnect(ctx, conn); err != nil {
+			return nil, fmt.Errorf("AfterConnect: %w", err)
+		}
+	}
+	return bind.NewSession(ctx, conn, p.mode, p.opts.Statements)
+}
+
+func (p *Pool) disconnect(ctx context.Context, s *slot) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer cancel()
+	_ = s.session.Conn().Close(ctx) // closed it is, whatever the server says
+	s.session = nil
+}
+
+// clean tells whether a connection can be used for somebody else.
+func clean(s *bind.Session) bool {
+	conn := s.Conn().PgConn()
+	return !s.Spent() && !conn.IsClosed() && !conn.IsBusy() && conn.TxStatus() == 'I'
+}
