@@ -23,14 +23,14 @@ type slot struct {
 	tenants map[string]struct{} // that the connection has worked for
 }
 
-// checkAfter is how long a connection may idle before it is looked at whether the
-// server has closed it meanwhile.
-const checkAfter = time.Second
+// pingAfter is how long a connection may idle before it is asked whether it is still
+// there: a round trip that work after a pause has more.
+const pingAfter = time.Second
 
 // ready makes sure that the slot has a connection that can work for a tenant. Here
 // connections are replaced, between units of work and never within one.
 func (p *Pool) ready(ctx context.Context, s *slot, tenant string) error {
-	if s.session != nil && p.worn(s, tenant) {
+	if s.session != nil && p.worn(ctx, s, tenant) {
 		p.disconnect(ctx, s)
 		p.replaced.Add(1)
 	}
@@ -45,7 +45,7 @@ func (p *Pool) ready(ctx context.Context, s *slot, tenant string) error {
 
 // worn tells whether the connection of a slot should be replaced: it is closed, too
 // old, or has worked for as many tenants as it may, of which this is another.
-func (p *Pool) worn(s *slot, tenant string) bool {
+func (p *Pool) worn(ctx context.Context, s *slot, tenant string) bool {
 	now := time.Now()
 	if _, known := s.tenants[tenant]; !known && len(s.tenants) >= p.opts.TenantsPerConn {
 		return true
@@ -54,7 +54,7 @@ func (p *Pool) worn(s *slot, tenant string) bool {
 		return true
 	}
 	conn := s.session.Conn().PgConn()
-	return conn.IsClosed() || now.Sub(s.used) > checkAfter && conn.CheckConn() != nil
+	return conn.IsClosed() || now.Sub(s.used) > pingAfter && conn.Ping(ctx) != nil
 }
 
 func (p *Pool) connect(ctx context.Context, s *slot) error {
