@@ -3,7 +3,7 @@
 GO ?= go
 
 # Every module of the workspace.
-MODULES := . cmd/rowhouse embedded/fetchpg examples test
+MODULES := . bench cmd/rowhouse embedded/fetchpg examples test
 PACKAGES := $(foreach m,$(MODULES),./$(if $(filter .,$(m)),...,$(m)/...))
 
 # What depends on the version of PostgreSQL runs on the oldest one too.
@@ -11,7 +11,7 @@ SERVER_PACKAGES := . ./admin ./migrate ./tenanthttp ./internal/... ./embedded
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: demo test build lint cross test-kills tidy fuzz
+.PHONY: demo test build lint cross bench test-kills tidy fuzz
 
 # Serves the help desk on http://localhost:8080 until Ctrl-C.
 demo:
@@ -40,6 +40,12 @@ lint:
 cross:
 	GOOS=darwin $(GO) build $(PACKAGES)
 	GOOS=windows $(GO) build $(PACKAGES)
+
+# Prints "figure NAME VALUE REACH ok|short" for what requests cost against plain
+# pgx, on a server of its own; FIGURE=NAME measures that one alone.
+bench:
+	@sh scripts/test-deps.sh demo
+	$(GO) run ./bench $(if $(FIGURE),-figure $(FIGURE))
 
 # Kills creating processes and servers many times over; "make test" does it a few
 # times.

@@ -23,9 +23,3 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
-
-replace (
-	github.com/rowhouse/rowhouse => ../
-	github.com/rowhouse/rowhouse/embedded/fetchpg => ../embedded/fetchpg
-	github.com/rowhouse/rowhouse/examples => ../examples
-)
