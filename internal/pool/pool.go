@@ -5,9 +5,10 @@
 // never gives them back, and a statement is planned again whenever it runs in
 // another schema than the last time. So tenants stay near connections that know
 // them: each has two slots of the budget to go to, by the hash of its id. When both
-// are busy it takes any that is free; nobody waits while a connection idles. When
-// all are busy tenants take turns, whoever has more requests waiting. A connection
-// that has worked for too many tenants is replaced before the next one's work.
+// are busy it takes one that has worked for it before, and any that is free when it
+// has waited for two milliseconds. When all are busy tenants take turns, whoever has
+// more requests waiting. A connection that has worked for too many tenants is
+// replaced before the next one's work.
 //
 // Neither pgxpool nor puddle, on which it is built, can do this: they give out the
 // connection that was used last, cannot be asked for a certain one, and serve who
@@ -169,44 +170,70 @@ func (p *Pool) take(ctx context.Context, tenant string) (*slot, error) {
 		p.mu.Unlock()
 		return nil, ErrClosed
 	}
-	if s := p.pick(candidates); s != nil {
+	if s := p.pick(tenant, candidates); s != nil {
 		s.busy = true
 		p.mu.Unlock()
 		return s, nil
 	}
 	w := p.waiting.add(tenant, candidates)
 	p.mu.Unlock()
-	select {
-	case s, ok := <-w.slot:
-		if !ok {
-			return nil, ErrClosed
+	return p.wait(ctx, w)
+}
+
+// wait waits for a slot that suits, and when patience is at its end for any.
+func (p *Pool) wait(ctx context.Context, w *waiter) (*slot, error) {
+	impatient := time.NewTimer(patience)
+	defer impatient.Stop()
+	for {
+		select {
+		case s, ok := <-w.slot:
+			if !ok {
+				return nil, ErrClosed
+			}
+			return s, nil
+		case <-impatient.C:
+			// Again and again: this time it may be the turn of another, who
+			// then gives up.
+			p.serveIdle()
+			impatient.Reset(patience)
+		case <-ctx.Done():
+			p.abandon(w)
+			return nil, ctx.Err()
 		}
-		return s, nil
-	case <-ctx.Done():
-		p.abandon(w)
-		return nil, ctx.Err()
 	}
 }
 
-// pick chooses a free slot: one of the candidates, else one that is connected, else
-// any.
-func (p *Pool) pick(candidates [2]int) *slot {
+// pick chooses a free slot that suits a tenant: one of its candidates, else one that
+// has worked for it.
+func (p *Pool) pick(tenant string, candidates [2]int) *slot {
 	for _, i := range candidates {
 		if s := p.slots[i]; !s.busy {
 			return s
 		}
 	}
-	var empty *slot
 	for _, s := range p.slots {
-		switch {
-		case s.busy:
-		case s.session != nil:
+		if !s.busy && s.suits(tenant, candidates) {
 			return s
-		case empty == nil:
-			empty = s
 		}
 	}
-	return empty
+	return nil
+}
+
+// serveIdle gives free slots to those who have waited long enough to take any.
+func (p *Pool) serveIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, connected := range []bool{true, false} { // a connection is there sooner than a new one
+		for _, s := range p.slots {
+			if s.busy || (s.session != nil) != connected {
+				continue
+			}
+			if w := p.waiting.next(s.suits); w != nil {
+				s.busy = true
+				w.slot <- s
+			}
+		}
+	}
 }
 
 // abandon ends a wait. A slot that came at the same time is passed on.
@@ -235,7 +262,7 @@ func (p *Pool) release(ctx context.Context, s *slot) {
 func (p *Pool) give(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w := p.waiting.next(s.index); w != nil {
+	if w := p.waiting.next(s.suits); w != nil {
 		w.slot <- s
 		return
 	}

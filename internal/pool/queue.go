@@ -3,11 +3,18 @@ package pool
 import (
 	"container/list"
 	"slices"
+	"time"
 )
 
-// lookahead is how many tenants that wait are looked at to find one that the free
-// slot knows, and how often a tenant may be passed over for that.
-const lookahead = 8
+const (
+	// lookahead is how many tenants that wait are looked at to find one that the
+	// free slot suits, and how often a tenant may be passed over for that.
+	lookahead = 8
+	// patience is how long a tenant waits for a slot that suits it while another
+	// is free. To work for a stranger costs a backend about as long, and memory
+	// that it never gives back.
+	patience = 2 * time.Millisecond
+)
 
 // queue holds who waits for a slot. Tenants take turns, however many wait for one
 // of them; within a tenant the first comes first. It is guarded by the pool's lock.
@@ -27,6 +34,7 @@ type line struct {
 // waiter waits for one slot. It gets one at most.
 type waiter struct {
 	tenant string
+	since  time.Time
 	slot   chan *slot // of capacity 1; closed when the pool is
 }
 
@@ -35,7 +43,7 @@ func newQueue() *queue {
 }
 
 func (q *queue) add(tenant string, candidates [2]int) *waiter {
-	w := &waiter{tenant: tenant, slot: make(chan *slot, 1)}
+	w := &waiter{tenant: tenant, since: time.Now(), slot: make(chan *slot, 1)}
 	e, ok := q.byTenant[tenant]
 	if !ok {
 		e = q.turns.PushBack(&line{tenant: tenant, candidates: candidates})
@@ -47,22 +55,12 @@ func (q *queue) add(tenant string, candidates [2]int) *waiter {
 }
 
 // next takes out who gets a slot that is free: the tenant whose turn it is, or one
-// soon after that the slot knows. Nil if nobody waits.
-func (q *queue) next(slot int) *waiter {
-	e := q.turns.Front()
+// soon after that the slot suits. Nil if nobody waits, or nobody whom it suits and
+// who has lost patience.
+func (q *queue) next(suits func(tenant string, candidates [2]int) bool) *waiter {
+	e := q.choose(suits)
 	if e == nil {
 		return nil
-	}
-	if e.Value.(*line).passed < lookahead {
-		for other, n := e, 0; other != nil && n < lookahead; other, n = other.Next(), n+1 {
-			if slices.Contains(other.Value.(*line).candidates[:], slot) {
-				if other != e {
-					e.Value.(*line).passed++
-				}
-				e = other
-				break
-			}
-		}
 	}
 	l := e.Value.(*line)
 	w := l.waiters[0]
@@ -73,6 +71,30 @@ func (q *queue) next(slot int) *waiter {
 		q.drop(e)
 	}
 	return w
+}
+
+func (q *queue) choose(suits func(tenant string, candidates [2]int) bool) *list.Element {
+	first := q.turns.Front()
+	if first == nil {
+		return nil
+	}
+	head := first.Value.(*line)
+	patient := time.Since(head.waiters[0].since) < patience
+	if head.passed >= lookahead && !patient {
+		return first
+	}
+	for e, n := first, 0; e != nil && n < lookahead; e, n = e.Next(), n+1 {
+		if l := e.Value.(*line); suits(l.tenant, l.candidates) {
+			if e != first {
+				head.passed++
+			}
+			return e
+		}
+	}
+	if patient {
+		return nil
+	}
+	return first
 }
 
 // remove takes a waiter out that does not want to wait any longer. It returns

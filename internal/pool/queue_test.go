@@ -6,13 +6,39 @@ import (
 	"testing"
 )
 
-// order takes everybody out of a queue, always for the same slot.
+// order takes everybody out of a queue, always for the same slot, when nobody has
+// patience any more.
 func order(q *queue, slot int) []string {
+	for e := q.turns.Front(); e != nil; e = e.Next() {
+		for _, w := range e.Value.(*line).waiters {
+			w.since = w.since.Add(-2 * patience)
+		}
+	}
 	var got []string
-	for w := q.next(slot); w != nil; w = q.next(slot) {
+	for w := q.next(suits(slot)); w != nil; w = q.next(suits(slot)) {
 		got = append(got, w.tenant)
 	}
 	return got
+}
+
+func suits(index int) func(string, [2]int) bool { return (&slot{index: index}).suits }
+
+// A slot that suits nobody waits for those who do not want it yet.
+func TestQueueIsPatient(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	stranger := q.add("stranger", [2]int{1, 2})
+	if w := q.next(suits(0)); w != nil {
+		t.Error("a stranger got a slot before its patience was at an end")
+	}
+	friend := q.add("friend", [2]int{0, 3})
+	if w := q.next(suits(0)); w != friend {
+		t.Error("who the slot suits did not get it")
+	}
+	stranger.since = stranger.since.Add(-2 * patience)
+	if w := q.next(suits(0)); w != stranger {
+		t.Error("a stranger waits for ever")
+	}
 }
 
 func TestQueueTakesTurns(t *testing.T) {
@@ -58,7 +84,7 @@ func TestQueueRemove(t *testing.T) {
 	if !q.remove(a) || q.remove(a) {
 		t.Error("a waiter was not removed, or twice")
 	}
-	if w := q.next(0); w != b || q.remove(b) {
+	if w := q.next(suits(0)); w != b || q.remove(b) {
 		t.Error("the other waiter is not there, or still there after its turn")
 	}
 	c := q.add("c", [2]int{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,16 @@ type slot struct {
 // pingAfter is how long a connection may idle before it is asked whether it is still
 // there: a round trip that work after a pause has more.
 const pingAfter = time.Second
+
+// suits tells whether a tenant's work belongs on this slot: it is one of its
+// candidates, or has worked for it already.
+func (s *slot) suits(tenant string, candidates [2]int) bool {
+	if slices.Contains(candidates[:], s.index) {
+		return true
+	}
+	_, known := s.tenants[tenant]
+	return known && s.session != nil
+}
 
 // ready makes sure that the slot has a connection that can work for a tenant. Here
 // connections are replaced, between units of work and never within one.
