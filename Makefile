@@ -3,7 +3,7 @@
 GO ?= go
 
 # Every module of the workspace.
-MODULES := . bench cmd/rowhouse embedded/fetchpg examples test
+MODULES := . bench cmd/rowhouse embedded/fetchpg examples examples/orm test
 PACKAGES := $(foreach m,$(MODULES),./$(if $(filter .,$(m)),...,$(m)/...))
 
 # What depends on the version of PostgreSQL runs on the oldest one too.

@@ -25,7 +25,7 @@ func TestWithoutTenant(t *testing.T) {
 		"made by hand":    {rowhouse.WithTenant(t.Context(), &rowhouse.Tenant{Schema: "acme"}), rowhouse.ErrNoTenant},
 		"another catalog": {other.as("acme"), rowhouse.ErrTenantMismatch},
 	} {
-		_, queryErr := f.std.QueryContext(c.ctx, `SELECT 1`) //nolint // there are no rows to close
+		_, queryErr := f.std.QueryContext(c.ctx, `SELECT 1`)
 		_, execErr := f.std.ExecContext(c.ctx, `SELECT 1`)
 		_, txErr := f.std.BeginTx(c.ctx, nil)
 		stmt, err := f.std.PrepareContext(c.ctx, `SELECT 1`)
@@ -132,7 +132,7 @@ func TestStatementsThatLeave(t *testing.T) {
 		f.wantError("in a transaction: "+statement, err, rowhouse.ErrStatementRefused)
 		stmt, err := tx.PrepareContext(ctx, statement)
 		f.must(err)
-		_, err = stmt.QueryContext(ctx) //nolint // there are no rows to close
+		_, err = stmt.QueryContext(ctx)
 		f.wantError("prepared: "+statement, err, rowhouse.ErrStatementRefused)
 	}
 	_, err = f.std.ExecContext(ctx, `SAVEPOINT x`)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -43,7 +44,9 @@ func appendText(buf []byte, m *pgtype.Map, oid uint32, src []byte) ([]byte, erro
 		return appendAs(buf, m, oid, src, appendInterval)
 	case pgtype.TimestamptzOID:
 		return appendTimestamptz(buf, m, src)
-	case pgtype.NumericOID, pgtype.UUIDOID, pgtype.QCharOID:
+	case pgtype.QCharOID:
+		return appendChar(buf, src)
+	case pgtype.NumericOID, pgtype.UUIDOID:
 		return appendAs(buf, m, oid, src, func(b []byte, v string) []byte { return append(b, v...) })
 	case pgtype.JSONBOID: // behind its version
 		return append(buf, src[min(1, len(src)):]...), nil
@@ -79,6 +82,20 @@ func appendByPgx(buf []byte, m *pgtype.Map, t *pgtype.Type, src []byte) ([]byte,
 		return nil, err
 	}
 	return m.Encode(t.OID, pgtype.TextFormatCode, v, buf)
+}
+
+// appendChar writes a "char": one byte, of which zero is no text, and what is not
+// ASCII is octal.
+func appendChar(buf, src []byte) ([]byte, error) {
+	switch {
+	case len(src) != 1:
+		return nil, errBinary
+	case src[0] == 0:
+		return buf, nil
+	case src[0] >= utf8.RuneSelf:
+		return fmt.Appendf(buf, `\%03o`, src[0]), nil
+	}
+	return append(buf, src[0]), nil
 }
 
 // appendFloat writes the shortest number that reads back the same.
