@@ -62,7 +62,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, named []driver.Na
 	}
 	found, err := c.querier().Query(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return nil, plainError(err)
 	}
 	return newRows(found)
 }
@@ -80,7 +80,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, named []driver.Nam
 	}
 	tag, err := c.querier().Exec(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return nil, plainError(err)
 	}
 	return driver.RowsAffected(tag.RowsAffected()), nil
 }

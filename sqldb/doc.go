@@ -54,7 +54,9 @@
 //
 // # Errors
 //
-// They work with [errors.As] and [errors.Is] as those of rowhouse.DB do, with
-// *pgconn.PgError for one. driver.ErrBadConn is never returned for a statement, so
-// database/sql runs none of them twice.
+// They work with [errors.As] and [errors.Is] as those of rowhouse.DB do. An error of
+// PostgreSQL is a *pgconn.PgError and not wrapped, as with pgx's own driver, because
+// libraries look at its type; it is wrapped where rowhouse knows more of it.
+// driver.ErrBadConn is never returned for a statement, so database/sql runs none of
+// them twice.
 package sqldb

@@ -44,7 +44,7 @@ func newRows(found pgx.Rows) (driver.Rows, error) {
 		}
 	}
 	if r.ahead = found.Next(); !r.ahead {
-		return r, found.Err()
+		return r, plainError(found.Err())
 	}
 	r.values = make([]valueFunc, len(r.fields))
 	for i, f := range r.fields {
@@ -66,14 +66,14 @@ func (r *rows) Columns() []string {
 // then.
 func (r *rows) Close() error {
 	r.found.Close()
-	return r.found.Err()
+	return plainError(r.found.Err())
 }
 
 // Next reads a row into dest. After the last it returns [io.EOF].
 func (r *rows) Next(dest []driver.Value) error {
 	if !r.ahead && !r.found.Next() {
 		if err := r.found.Err(); err != nil {
-			return err
+			return plainError(err)
 		}
 		return io.EOF
 	}

@@ -65,7 +65,7 @@ func (t *tx) innermost() pgx.Tx {
 // Commit commits the transaction and gives its connection back, also on an error.
 func (t *tx) Commit() error {
 	t.conn.tx = nil
-	return t.root.Commit(t.ctx)
+	return plainError(t.root.Commit(t.ctx))
 }
 
 // Rollback rolls the transaction back and gives its connection back.

@@ -2,18 +2,12 @@ package orm_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io/fs"
 	"net/url"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 
 	"github.com/rowhouse/rowhouse"
@@ -29,23 +23,32 @@ import (
 	"github.com/rowhouse/rowhouse/migrate"
 )
 
-// desks are the application with each library.
-var desks = map[string]func(db *rowhouse.DB) (orm.Desk, error){
-	"sqlc, pgx":          func(db *rowhouse.DB) (orm.Desk, error) { return sqlcpgx.New(db), nil },
-	"sqlc, database/sql": func(db *rowhouse.DB) (orm.Desk, error) { return sqlcstd.New(db), nil },
-	"gorm":               func(db *rowhouse.DB) (orm.Desk, error) { return gormdesk.New(db, nil) },
-	"gorm, lean": func(db *rowhouse.DB) (orm.Desk, error) {
-		return gormdesk.New(db, &gorm.Config{PrepareStmt: true, SkipDefaultTransaction: true})
-	},
-	"bun":  func(db *rowhouse.DB) (orm.Desk, error) { return bundesk.New(db), nil },
-	"ent":  func(db *rowhouse.DB) (orm.Desk, error) { return entdesk.New(db), nil },
-	"sqlx": func(db *rowhouse.DB) (orm.Desk, error) { return sqlxdesk.New(db), nil },
+// library is the application with one of the libraries.
+type library struct {
+	open  func(ctx context.Context, db *rowhouse.DB) (orm.Desk, error)
+	nests bool // a transaction in a transaction is a savepoint
 }
 
-// house is a server with a tenant acme and a tenant globex for each desk.
+var libraries = map[string]library{
+	"sqlc_pgx": {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) { return sqlcpgx.New(db), nil }, true},
+	"sqlc_std": {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) { return sqlcstd.New(db), nil }, false},
+	"sqlc_std_prepared": {func(ctx context.Context, db *rowhouse.DB) (orm.Desk, error) {
+		return sqlcstd.Prepare(ctx, db)
+	}, false},
+	"gorm": {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) { return gormdesk.New(db, nil) }, true},
+	"gorm_lean": {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) {
+		return gormdesk.New(db, &gorm.Config{PrepareStmt: true, SkipDefaultTransaction: true})
+	}, true},
+	"bun":  {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) { return bundesk.New(db), nil }, true},
+	"ent":  {func(_ context.Context, db *rowhouse.DB) (orm.Desk, error) { return entdesk.New(db), nil }, false},
+	"sqlx": {func(ctx context.Context, db *rowhouse.DB) (orm.Desk, error) { return sqlxdesk.New(ctx, db) }, false},
+}
+
+// house is a server with a tenant acme and a tenant globex for each library.
 type house struct {
-	t  *testing.T
-	db *rowhouse.DB
+	t     *testing.T
+	login string // the application's
+	db    *rowhouse.DB
 }
 
 func newHouse(t *testing.T) *house {
@@ -61,15 +64,15 @@ func newHouse(t *testing.T) *house {
 			t.Error(err)
 		}
 	})
-	operator, login := h.operator(server.URL("postgres"))
-	for i := range desks {
+	operator := h.operator(server.URL("postgres"))
+	for lib := range libraries {
 		for _, name := range []string{"acme", "globex"} {
-			_, err := operator.Create(ctx, admin.CreateParams{Name: name, Schema: schema(name, i)})
+			_, err := operator.Create(ctx, admin.CreateParams{Name: name, Schema: name + "_" + lib})
 			h.must(err)
 		}
 	}
 	// Few connections, so that one which is kept is noticed.
-	h.db, err = rowhouse.Open(ctx, rowhouse.Config{DatabaseURL: login, MaxConns: 3})
+	h.db, err = rowhouse.Open(ctx, rowhouse.Config{DatabaseURL: h.login, MaxConns: 3})
 	h.must(err)
 	t.Cleanup(h.db.Close)
 	return h
@@ -77,7 +80,7 @@ func newHouse(t *testing.T) *house {
 
 // operator prepares the server for an application whose login has no rights of its
 // own.
-func (h *house) operator(server string) (operator *admin.Admin, login string) {
+func (h *house) operator(server string) *admin.Admin {
 	h.t.Helper()
 	conn, err := pgx.Connect(h.t.Context(), server)
 	h.must(err)
@@ -89,18 +92,14 @@ func (h *house) operator(server string) (operator *admin.Admin, login string) {
 	u.User = url.UserPassword("app", "secret")
 	migrations, err := fs.Sub(orm.Migrations, "migrations")
 	h.must(err)
-	operator, err = admin.Open(h.t.Context(), admin.Config{
+	operator, err := admin.Open(h.t.Context(), admin.Config{
 		DatabaseURL: server, AppLogins: []string{"app"},
 		Sets: []migrate.Set{{Name: "desk", Scope: migrate.Tenant, FS: migrations}},
 	})
 	h.must(err)
 	h.t.Cleanup(operator.Close)
-	return operator, u.String()
-}
-
-// schema is the one of a desk's tenant.
-func schema(tenant, desk string) string {
-	return tenant + "_" + strings.NewReplacer(", ", "_", "/", "_").Replace(desk)
+	h.login = u.String()
+	return operator
 }
 
 func (h *house) must(err error) {
@@ -120,108 +119,23 @@ func (h *house) as(schema string) context.Context {
 func TestDesks(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	for name, open := range desks {
+	for name, lib := range libraries {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &house{t: t, db: h.db}
-			desk, err := open(h.db)
-			h.must(err)
-			acme, globex := schema("acme", name), schema("globex", name)
-			h.wantFailClosed(desk)
-			h.wantOwnRows(desk, acme, globex)
-			h.wantAllOrNone(desk, acme)
-			h.wantWall(desk, acme, globex)
-			if sorter, ok := desk.(orm.Sorter); ok {
-				h.wantNested(sorter, globex)
-			}
-			h.wantOwnRowsAtOnce(desk, acme, globex)
+			// No tenant is needed to open a library.
+			desk, err := lib.open(t.Context(), h.db)
+			d := &desktop{house: house{t: t, db: h.db}, Desk: desk, acme: "acme_" + name, globex: "globex_" + name}
+			d.must(err)
+			d.wantFailClosed()
+			d.wantOwnTickets()
+			d.wantOwnIDs()
+			d.wantOwnDevices()
+			d.wantAllOrNone()
+			d.wantOneTenantInTx()
+			d.wantNested(lib.nests)
+			d.wantWall()
+			d.wantCancelled()
+			d.wantOwnRowsAtOnce()
 		})
 	}
-}
-
-// Without a tenant nothing runs.
-func (h *house) wantFailClosed(desk orm.Desk) {
-	h.t.Helper()
-	ctx := h.t.Context()
-	_, listErr := desk.Titles(ctx)
-	for what, err := range map[string]error{
-		"list": listErr, "create": desk.Create(ctx, "x"), "create all": desk.CreateAll(ctx, "x"), "spy": desk.Spy(ctx, "public"),
-	} {
-		if !errors.Is(err, rowhouse.ErrNoTenant) {
-			h.t.Errorf("%s without a tenant: got %v, want ErrNoTenant", what, err)
-		}
-	}
-}
-
-func (h *house) wantTitles(desk orm.Desk, schema string, want ...string) {
-	h.t.Helper()
-	got, err := desk.Titles(h.as(schema))
-	if err != nil || !slices.Equal(got, want) {
-		h.t.Errorf("%s has tickets %q, %v; want %q", schema, got, err, want)
-	}
-}
-
-// Each tenant sees its own rows only.
-func (h *house) wantOwnRows(desk orm.Desk, schemas ...string) {
-	h.t.Helper()
-	for _, s := range schemas {
-		h.must(desk.Create(h.as(s), "of "+s))
-	}
-	for _, s := range schemas {
-		h.wantTitles(desk, s, "of "+s)
-	}
-}
-
-// A transaction that fails leaves nothing.
-func (h *house) wantAllOrNone(desk orm.Desk, schema string) {
-	h.t.Helper()
-	err := desk.CreateAll(h.as(schema), "one", "two", "")
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || pgErr.Code != "23514" {
-		h.t.Errorf("a ticket without a title: got %v, want 23514", err)
-	}
-	h.wantTitles(desk, schema, "of "+schema)
-	h.must(desk.CreateAll(h.as(schema), "one", "two"))
-	h.wantTitles(desk, schema, "of "+schema, "one", "two")
-}
-
-// PostgreSQL refuses what names another tenant's schema.
-func (h *house) wantWall(desk orm.Desk, own, other string) {
-	h.t.Helper()
-	h.must(desk.Spy(h.as(own), own))
-	var pgErr *pgconn.PgError
-	if err := desk.Spy(h.as(own), other); !errors.As(err, &pgErr) || pgErr.Code != "42501" {
-		h.t.Errorf("%s reads %s: got %v, want 42501", own, other, err)
-	}
-}
-
-// Nested transactions are savepoints.
-func (h *house) wantNested(desk orm.Sorter, schema string) {
-	h.t.Helper()
-	h.must(desk.CreateSome(h.as(schema), "", "one", "", "two"))
-	h.wantTitles(desk, schema, "of "+schema, "one", "two")
-}
-
-// Two tenants at once, on fewer connections than there are goroutines.
-func (h *house) wantOwnRowsAtOnce(desk orm.Desk, schemas ...string) {
-	h.t.Helper()
-	var wg sync.WaitGroup
-	for i := range 10 {
-		wg.Go(func() {
-			own, ctx := schemas[i%len(schemas)], h.as(schemas[i%len(schemas)])
-			if err := desk.Create(ctx, fmt.Sprintf("of %s, %d", own, i)); err != nil {
-				h.t.Error(err)
-			}
-			titles, err := desk.Titles(ctx)
-			if err != nil {
-				h.t.Error(err)
-			}
-			for _, title := range titles {
-				if strings.HasPrefix(title, "of ") && !strings.HasPrefix(title, "of "+own) {
-					h.t.Errorf("%s sees %q", own, title)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

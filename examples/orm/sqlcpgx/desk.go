@@ -5,6 +5,7 @@ package sqlcpgx
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/rowhouse/rowhouse"
@@ -12,63 +13,84 @@ import (
 	"github.com/rowhouse/rowhouse/examples/orm/sqlcpgx/tickets"
 )
 
-// Desk is an [orm.Sorter].
+// beginner is a rowhouse.DB or a transaction of it.
+type beginner interface {
+	tickets.DBTX
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// Desk is an [orm.Desk].
 type Desk struct {
-	db      *rowhouse.DB
+	db      beginner
 	queries *tickets.Queries
 }
 
 // New makes a desk.
-func New(db *rowhouse.DB) *Desk { return &Desk{db, tickets.New(db)} }
+func New(db *rowhouse.DB) *Desk {
+	return &Desk{db, tickets.New(db)}
+}
 
 // Create files a ticket.
-func (d *Desk) Create(ctx context.Context, title string) error {
-	_, err := d.queries.CreateTicket(ctx, title)
+func (d *Desk) Create(ctx context.Context, title string) (int64, error) {
+	return d.queries.CreateTicket(ctx, title)
+}
+
+// Rename changes a title.
+func (d *Desk) Rename(ctx context.Context, ticket int64, title string) error {
+	n, err := d.queries.RenameTicket(ctx, tickets.RenameTicketParams{ID: ticket, Title: title})
+	if err == nil && n == 0 {
+		return orm.ErrNotFound
+	}
 	return err
 }
 
-// CreateAll files all tickets or none.
-func (d *Desk) CreateAll(ctx context.Context, titles ...string) error {
-	return d.db.InTx(ctx, func(tx pgx.Tx) error {
-		queries := d.queries.WithTx(tx)
-		for _, title := range titles {
-			if _, err := queries.CreateTicket(ctx, title); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// Comment adds comments to a ticket, by COPY.
+func (d *Desk) Comment(ctx context.Context, ticket int64, bodies ...string) error {
+	rows := make([]tickets.AddCommentsParams, len(bodies))
+	for i, body := range bodies {
+		rows[i] = tickets.AddCommentsParams{TicketID: ticket, Body: body}
+	}
+	_, err := d.queries.AddComments(ctx, rows)
+	return err
 }
 
-// CreateSome files the tickets that have a title.
-func (d *Desk) CreateSome(ctx context.Context, titles ...string) error {
-	return d.db.InTx(ctx, func(tx pgx.Tx) error {
-		for _, title := range titles {
-			// What failed is rolled back to the savepoint, and left out.
-			_ = pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
-				_, err := d.queries.WithTx(inner).CreateTicket(ctx, title)
-				return err
-			})
-		}
-		return nil
-	})
-}
-
-// Titles lists all tickets.
-func (d *Desk) Titles(ctx context.Context) ([]string, error) {
+// Tickets lists all tickets.
+func (d *Desk) Tickets(ctx context.Context) ([]orm.Ticket, error) {
 	found, err := d.queries.ListTickets(ctx)
-	if err != nil {
-		return nil, err
+	all := make([]orm.Ticket, len(found))
+	for i, t := range found {
+		all[i] = orm.Ticket(t)
 	}
-	var titles []string
-	for _, t := range found {
-		titles = append(titles, t.Title)
-	}
-	return titles, nil
+	return all, err
 }
 
-// Spy names another schema.
-func (d *Desk) Spy(ctx context.Context, schema string) error {
-	_, err := d.db.Exec(ctx, orm.SpySQL(schema))
-	return err
+// Register enters or changes a device.
+func (d *Desk) Register(ctx context.Context, device orm.Device) (int64, error) {
+	return d.queries.RegisterDevice(ctx, tickets.RegisterDeviceParams{
+		Serial: device.Serial, Labels: device.Labels, Specs: device.Specs,
+		Price: device.Price, Bought: device.Bought, SeenAt: device.SeenAt,
+	})
+}
+
+// Devices lists the devices of some serials.
+func (d *Desk) Devices(ctx context.Context, serials ...uuid.UUID) ([]orm.Device, error) {
+	found, err := d.queries.FindDevices(ctx, serials)
+	all := make([]orm.Device, len(found))
+	for i, f := range found {
+		all[i] = orm.Device(f)
+	}
+	return all, err
+}
+
+// InTx runs work in a transaction.
+func (d *Desk) InTx(ctx context.Context, work func(ctx context.Context, desk orm.Desk) error) error {
+	return pgx.BeginFunc(ctx, d.db, func(tx pgx.Tx) error {
+		return work(ctx, &Desk{tx, d.queries.WithTx(tx)})
+	})
+}
+
+// Text runs SQL as it is.
+func (d *Desk) Text(ctx context.Context, sql string) (text string, err error) {
+	err = d.db.QueryRow(ctx, sql).Scan(&text)
+	return text, err
 }

@@ -5,11 +5,31 @@
 package tickets
 
 import (
-	"github.com/jackc/pgx/v5/pgtype"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rowhouse/rowhouse/examples/orm"
+	"github.com/shopspring/decimal"
 )
+
+type Comment struct {
+	ID       int64
+	TicketID int64
+	Body     string
+}
+
+type Device struct {
+	ID     int64
+	Serial uuid.UUID
+	Labels []string
+	Specs  orm.Specs
+	Price  decimal.Decimal
+	Bought time.Time
+	SeenAt *time.Time
+}
 
 type Ticket struct {
 	ID        int64
 	Title     string
-	CreatedAt pgtype.Timestamptz
+	CreatedAt time.Time
 }

@@ -7,6 +7,7 @@ package tickets
 import (
 	"context"
 	"database/sql"
+	"fmt"
 )
 
 type DBTX interface {
@@ -20,12 +21,118 @@ func New(db DBTX) *Queries {
 	return &Queries{db: db}
 }
 
+func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
+	q := Queries{db: db}
+	var err error
+	if q.addCommentsStmt, err = db.PrepareContext(ctx, addComments); err != nil {
+		return nil, fmt.Errorf("error preparing query AddComments: %w", err)
+	}
+	if q.createTicketStmt, err = db.PrepareContext(ctx, createTicket); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateTicket: %w", err)
+	}
+	if q.findDevicesStmt, err = db.PrepareContext(ctx, findDevices); err != nil {
+		return nil, fmt.Errorf("error preparing query FindDevices: %w", err)
+	}
+	if q.listTicketsStmt, err = db.PrepareContext(ctx, listTickets); err != nil {
+		return nil, fmt.Errorf("error preparing query ListTickets: %w", err)
+	}
+	if q.registerDeviceStmt, err = db.PrepareContext(ctx, registerDevice); err != nil {
+		return nil, fmt.Errorf("error preparing query RegisterDevice: %w", err)
+	}
+	if q.renameTicketStmt, err = db.PrepareContext(ctx, renameTicket); err != nil {
+		return nil, fmt.Errorf("error preparing query RenameTicket: %w", err)
+	}
+	return &q, nil
+}
+
+func (q *Queries) Close() error {
+	var err error
+	if q.addCommentsStmt != nil {
+		if cerr := q.addCommentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addCommentsStmt: %w", cerr)
+		}
+	}
+	if q.createTicketStmt != nil {
+		if cerr := q.createTicketStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createTicketStmt: %w", cerr)
+		}
+	}
+	if q.findDevicesStmt != nil {
+		if cerr := q.findDevicesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing findDevicesStmt: %w", cerr)
+		}
+	}
+	if q.listTicketsStmt != nil {
+		if cerr := q.listTicketsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listTicketsStmt: %w", cerr)
+		}
+	}
+	if q.registerDeviceStmt != nil {
+		if cerr := q.registerDeviceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing registerDeviceStmt: %w", cerr)
+		}
+	}
+	if q.renameTicketStmt != nil {
+		if cerr := q.renameTicketStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing renameTicketStmt: %w", cerr)
+		}
+	}
+	return err
+}
+
+func (q *Queries) exec(ctx context.Context, stmt *sql.Stmt, query string, args ...interface{}) (sql.Result, error) {
+	switch {
+	case stmt != nil && q.tx != nil:
+		return q.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	case stmt != nil:
+		return stmt.ExecContext(ctx, args...)
+	default:
+		return q.db.ExecContext(ctx, query, args...)
+	}
+}
+
+func (q *Queries) query(ctx context.Context, stmt *sql.Stmt, query string, args ...interface{}) (*sql.Rows, error) {
+	switch {
+	case stmt != nil && q.tx != nil:
+		return q.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	case stmt != nil:
+		return stmt.QueryContext(ctx, args...)
+	default:
+		return q.db.QueryContext(ctx, query, args...)
+	}
+}
+
+func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, args ...interface{}) *sql.Row {
+	switch {
+	case stmt != nil && q.tx != nil:
+		return q.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	case stmt != nil:
+		return stmt.QueryRowContext(ctx, args...)
+	default:
+		return q.db.QueryRowContext(ctx, query, args...)
+	}
+}
+
 type Queries struct {
-	db DBTX
+	db                 DBTX
+	tx                 *sql.Tx
+	addCommentsStmt    *sql.Stmt
+	createTicketStmt   *sql.Stmt
+	findDevicesStmt    *sql.Stmt
+	listTicketsStmt    *sql.Stmt
+	registerDeviceStmt *sql.Stmt
+	renameTicketStmt   *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db: tx,
+		db:                 tx,
+		tx:                 tx,
+		addCommentsStmt:    q.addCommentsStmt,
+		createTicketStmt:   q.createTicketStmt,
+		findDevicesStmt:    q.findDevicesStmt,
+		listTicketsStmt:    q.listTicketsStmt,
+		registerDeviceStmt: q.registerDeviceStmt,
+		renameTicketStmt:   q.renameTicketStmt,
 	}
 }

@@ -5,8 +5,28 @@
 package tickets
 
 import (
+	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 )
+
+type Comment struct {
+	ID       int64
+	TicketID int64
+	Body     string
+}
+
+type Device struct {
+	ID     int64
+	Serial uuid.UUID
+	Labels []string
+	Specs  json.RawMessage
+	Price  decimal.Decimal
+	Bought time.Time
+	SeenAt *time.Time
+}
 
 type Ticket struct {
 	ID        int64

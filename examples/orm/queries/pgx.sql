@@ -1,0 +1,2 @@
+-- name: AddComments :copyfrom
+INSERT INTO comments (ticket_id, body) VALUES ($1, $2);
