@@ -20,8 +20,7 @@ demo:
 
 # Runs all the tests, on PostgreSQL 18 and, where that matters, on 15.
 test: lint cross
-	@set -e; vars=$$(sh scripts/test-deps.sh); \
-	export ROWHOUSE_PG_BIN="$${vars#ROWHOUSE_PG_BIN=}"; \
+	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
 	echo "== PostgreSQL 18"; \
 	ROWHOUSE_TEST_PG=18 $(GO) test -race $(PACKAGES); \
 	echo "== PostgreSQL 15"; \
@@ -50,8 +49,7 @@ bench:
 # Kills creating processes and servers many times over; "make test" does it a few
 # times.
 test-kills:
-	@set -e; vars=$$(sh scripts/test-deps.sh); \
-	export ROWHOUSE_PG_BIN="$${vars#ROWHOUSE_PG_BIN=}"; \
+	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
 	ROWHOUSE_KILLS=200 $(GO) test -race -count=1 -timeout 60m -run 'Kill|Crash' . ./admin ./migrate ./embedded
 
 # Runs each fuzz test for a while.

@@ -67,6 +67,10 @@ var (
 	// ErrServerTooOld: PostgreSQL is older than 15.
 	ErrServerTooOld = catalog.ErrServerTooOld
 
+	// ErrUnsafePooler: a connection pooler mixes up the work of its clients. The
+	// message says what leaked, and how to set the pooler up.
+	ErrUnsafePooler = pool.ErrPooler
+
 	// ErrPrivilege: the login lacks a privilege. The message says which, and how
 	// to give it.
 	ErrPrivilege = catalog.ErrPrivilege

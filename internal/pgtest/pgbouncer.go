@@ -19,15 +19,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PgBouncer starts a PgBouncer in transaction pooling mode in front of the
-// server of url, a superuser's URL, and returns url through it. Every login and
-// database of the server works through it with its own password. options
+// PgBouncer starts the PgBouncer that is installed in transaction pooling mode in
+// front of the server of url, a superuser's URL, and returns url through it. Every
+// login and database of the server works through it with its own password. options
 // are further lines for the section [pgbouncer] of its configuration, such as
 // "default_pool_size = 2". It is stopped at the end of the test, or when the
 // test binary dies.
+//
+// Which version it is depends on the machine; Debian 12 has 1.18. See
+// [PgBouncerNew].
 func PgBouncer(t testing.TB, url, options string) string {
 	t.Helper()
-	program, err := findPgBouncer()
+	return runPgBouncer(t, installedPgBouncer, url, options)
+}
+
+func runPgBouncer(t testing.TB, find func() (string, error), url, options string) string {
+	t.Helper()
+	program, err := find()
 	if err != nil {
 		t.Fatalf("pgtest: this test needs PgBouncer: %v", err)
 	}
@@ -43,7 +51,7 @@ func PgBouncer(t testing.TB, url, options string) string {
 	}
 }
 
-func findPgBouncer() (string, error) {
+func installedPgBouncer() (string, error) {
 	for _, place := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
 		if program, err := exec.LookPath(place); err == nil {
 			return program, nil

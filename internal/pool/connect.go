@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rowhouse/rowhouse/internal/bind"
 )
@@ -19,36 +19,49 @@ func Prepare(cfg *pgx.ConnConfig) {
 }
 
 // probe connects once. Where a pooler answers, it changes cfg to what the pooler
-// can do.
+// can do, and tests that it is safe.
+//
+// A direct connection is not tested. The process id of the start-up answer is one
+// half of what cancel requests are routed by, so who shares backends between
+// clients has to make up its own: where it is the backend's, no one else is on it.
 func probe(ctx context.Context, cfg *pgx.ConnConfig) (bind.Mode, error) {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if refusesParameters(err) {
-		delete(cfg.RuntimeParams, "search_path")
-		conn, err = pgx.ConnectConfig(ctx, cfg)
+	mode, err := probeMode(ctx, cfg)
+	if err != nil || mode == bind.Named {
+		return mode, err
 	}
+	delete(cfg.RuntimeParams, "search_path")
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	err = SelfTest(ctx, cfg)
+	if errors.Is(err, errCannotBind) {
+		err = nil // nothing can leak then; who opens says what the login lacks
+	}
+	return mode, err
+}
+
+// probeMode asks a connection of its own, which is closed again: there may be only
+// one backend. It comes without the pool's start-up parameter, which poolers refuse,
+// or take and choke on.
+func probeMode(ctx context.Context, cfg *pgx.ConnConfig) (bind.Mode, error) {
+	cfg = cfg.Copy()
+	delete(cfg.RuntimeParams, "search_path")
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return 0, fmt.Errorf("connect to the database: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	var pid uint32
-	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pid); err != nil {
+	// In one message, which no pooler tears.
+	results, err := conn.PgConn().Exec(ctx, "SELECT pg_catalog.pg_backend_pid()").ReadAll()
+	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1) {
+		err = errors.New("there is no answer")
+	}
+	if err != nil {
 		return 0, fmt.Errorf("ask for the backend's process id: %w", err)
 	}
-	if pid == conn.PgConn().PID() {
+	if string(results[0].Rows[0][0]) == strconv.FormatUint(uint64(conn.PgConn().PID()), 10) {
 		return bind.Named, nil
 	}
-	delete(cfg.RuntimeParams, "search_path")
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	return bind.Described, nil
 }
 
-// refusesParameters tells whether a pooler refused to connect because of a
-// start-up parameter that it does not know.
-func refusesParameters(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == protocolViolation
-}
-
-// protocolViolation is what PgBouncer answers to "unsupported startup
-// parameter".
+// protocolViolation is also what PgBouncer calls whatever it does not like.
 const protocolViolation = "08P01"

@@ -60,6 +60,8 @@ func TestProbe(t *testing.T) {
 		"the server":                          {server, false},
 		"pooler":                              {pgtest.PgBouncer(t, server, "default_pool_size = 1"), true},
 		"pooler that lets parameters through": {pgtest.PgBouncer(t, server, "ignore_startup_parameters = extra_float_digits,search_path"), true},
+		"newer pooler":                        {pgtest.PgBouncerNew(t, server, ""), true},
+		"pooler that tracks search_path":      {pgtest.PgBouncerNew(t, server, "track_extra_parameters = search_path"), true},
 		"pooler of sessions":                  {pgtest.PgBouncer(t, server, "pool_mode = session"), true},
 	} {
 		t.Run(what, func(t *testing.T) {
