@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
-	"os"
 	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/rowhouse/rowhouse"
 	"github.com/rowhouse/rowhouse/admin"
 	"github.com/rowhouse/rowhouse/embedded"
 	"github.com/rowhouse/rowhouse/migrate"
@@ -19,28 +18,25 @@ import (
 // connections is the budget of every contestant.
 const connections = 16
 
-// workers is how many goroutines ask at once.
-const workers = 16
-
 // bench is a server with tenants.
 type bench struct {
 	options
+	people   io.Writer // what is not a figure goes here
 	server   *embedded.Server
 	operator string // URL of the superuser
 	app      string // URL of the application's login
 	schemas  []string
-	contexts []context.Context // of the tenants, in the same order; filled by db
 }
 
-func newBench(ctx context.Context, o options) (*bench, error) {
+func newBench(ctx context.Context, o options, people io.Writer) (*bench, error) {
 	server, err := embedded.Start(ctx, embedded.Config{Parameters: map[string]string{
 		"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
-		"max_connections": "200", "shared_buffers": "512MB",
+		"max_connections": "300", "shared_buffers": "512MB",
 	}})
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, server: server, operator: server.URL("postgres")}
+	b := &bench{options: o, people: people, server: server, operator: server.URL("postgres")}
 	if err := b.build(ctx); err != nil {
 		b.close()
 		return nil, err
@@ -82,7 +78,7 @@ func (b *bench) build(ctx context.Context) error {
 		b.schemas = append(b.schemas, schema)
 	}
 	took := time.Since(start)
-	fmt.Fprintf(os.Stderr, "%d tenants of ten tables made, %.0f a second\n", b.tenants, float64(b.tenants)/took.Seconds())
+	fmt.Fprintf(b.people, "%d tenants of ten tables made, %.0f a second\n", b.tenants, float64(b.tenants)/took.Seconds())
 	_, err = conn.Exec(ctx, `VACUUM ANALYZE`)
 	if err != nil {
 		return err
@@ -100,23 +96,5 @@ func tables() string {
 			sql += fmt.Sprintf(`ALTER TABLE m%d ADD COLUMN parent bigint REFERENCES m0;`, i)
 		}
 	}
-	return sql + `INSERT INTO m0 (name) SELECT current_schema() || ' ' || i FROM generate_series(1, 100) i;`
-}
-
-// db opens rowhouse and looks all tenants up.
-func (b *bench) db(ctx context.Context, url string) (*rowhouse.DB, error) {
-	db, err := rowhouse.Open(ctx, rowhouse.Config{DatabaseURL: url, MaxConns: connections})
-	if err != nil {
-		return nil, err
-	}
-	b.contexts = b.contexts[:0]
-	for _, schema := range b.schemas {
-		t, err := db.TenantBySchema(ctx, schema)
-		if err != nil {
-			db.Close()
-			return nil, err
-		}
-		b.contexts = append(b.contexts, rowhouse.WithTenant(ctx, t))
-	}
-	return db, nil
+	return sql + fmt.Sprintf(`INSERT INTO m0 (name) SELECT current_schema() || ' ' || i FROM generate_series(1, %d) i;`, rowsPerTenant)
 }

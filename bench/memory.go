@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -14,56 +16,53 @@ import (
 // serverMemory compares the private memory of the server's backends after every
 // tenant was read many times: rowhouse against pgx without affinity.
 func serverMemory(ctx context.Context, b *bench) (float64, error) {
-	contestants, stop, err := b.contestants(ctx, 0)
+	f, err := b.open(ctx, contenders(), b.tenants, 0)
 	if err != nil {
 		return 0, err
 	}
-	defer stop()
-	used := make([]int64, len(contestants))
-	for i, c := range contestants {
-		before, err := b.backendMemory(ctx)
-		if err != nil {
-			return 0, err
-		}
+	defer f.close()
+	for _, c := range f.contestants {
 		for range 3 * b.rounds {
-			if _, err := b.rate(ctx, c, b.tenants); err != nil {
-				return 0, err
+			if _, err := b.measure(ctx, c, traffic{tenants: b.tenants}); err != nil {
+				return 0, fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		after, err := b.backendMemory(ctx)
-		if err != nil {
-			return 0, err
-		}
-		used[i] = after - before
-		fmt.Fprintf(os.Stderr, "server memory: %-28s %6d MB\n", c.name, used[i]>>20)
 	}
-	return float64(used[len(used)-1]) / float64(used[0]), nil
+	used, err := b.backendMemory(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range f.contestants {
+		fmt.Fprintf(b.people, "server memory: %-28s %6d MB\n", c.name, used[c.name]>>20)
+	}
+	first, last := f.contestants[0].name, f.contestants[len(f.contestants)-1].name
+	return float64(used[last]) / float64(used[first]), nil
 }
 
-// backendMemory sums the private memory of all client backends, in bytes.
-func (b *bench) backendMemory(ctx context.Context) (int64, error) {
+// backendMemory sums the private memory of the client backends of each contestant,
+// in bytes, by the name that its connections carry.
+func (b *bench) backendMemory(ctx context.Context) (map[string]int64, error) {
 	conn, err := pgx.Connect(ctx, b.operator)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+	rows, err := conn.Query(ctx, `SELECT pid, application_name FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return 0, err
-	}
-	var sum int64
-	for _, pid := range pids {
+	used := map[string]int64{}
+	var pid int
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&pid, &name}, func() error {
 		n, err := privateMemory(pid)
-		if err != nil {
-			return 0, err
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has just ended
 		}
-		sum += n
-	}
-	return sum, nil
+		used[name] += n
+		return err
+	})
+	return used, err
 }
 
 func privateMemory(pid int) (int64, error) {

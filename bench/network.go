@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -11,22 +11,24 @@ import (
 	"time"
 )
 
-// proxy passes bytes on, later: what arrives is kept for oneWay and then written.
-// It counts how often the client speaks after the server has.
+// proxy passes bytes on, later. It keeps for rtt what the client sends, and does
+// not keep the answers: two sleeps of half the time would make a longer trip, since
+// an idle Go program does not wake up sooner than after a millisecond. It counts
+// how often the client speaks after the server has.
 type proxy struct {
 	listener net.Listener
 	target   string
-	oneWay   time.Duration
+	rtt      time.Duration
 	turns    atomic.Int64
 	wg       sync.WaitGroup
 }
 
-func newProxy(target string, oneWay time.Duration) (*proxy, error) {
+func newProxy(target string, rtt time.Duration) (*proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: listener, target: target, oneWay: oneWay}
+	p := &proxy{listener: listener, target: target, rtt: rtt}
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -46,18 +48,18 @@ func (p *proxy) accept() {
 		}
 		var serverSpoke atomic.Bool
 		serverSpoke.Store(true)
-		go p.pass(client, server, func() {
+		go pass(client, server, p.rtt, func() {
 			if serverSpoke.Swap(false) {
 				p.turns.Add(1)
 			}
 		})
-		go p.pass(server, client, func() { serverSpoke.Store(true) })
+		go pass(server, client, 0, func() { serverSpoke.Store(true) })
 	}
 }
 
 // pass copies from one side to the other. Chunks are delayed side by side, as on a
 // wire, and not one after the other.
-func (p *proxy) pass(from, to net.Conn, spoke func()) {
+func pass(from, to net.Conn, delay time.Duration, spoke func()) {
 	type chunk struct {
 		data []byte
 		at   time.Time
@@ -75,12 +77,12 @@ func (p *proxy) pass(from, to net.Conn, spoke func()) {
 		}
 	}()
 	defer close(chunks)
+	buf := make([]byte, 32<<10)
 	for {
-		buf := make([]byte, 32<<10)
 		n, err := from.Read(buf)
 		if n > 0 {
 			spoke()
-			chunks <- chunk{buf[:n], time.Now().Add(p.oneWay)}
+			chunks <- chunk{bytes.Clone(buf[:n]), time.Now().Add(delay)}
 		}
 		if err != nil {
 			if err != io.EOF {
@@ -101,28 +103,27 @@ func (p *proxy) through(raw string) (string, error) {
 	return u.String(), nil
 }
 
-// delay puts a network between: oneWay there and oneWay back.
-func delay(operator, app string, oneWay time.Duration) (string, string, func(), error) {
-	u, err := url.Parse(operator)
+// delay puts a network between.
+func (s *stage) delay(rtt time.Duration) (stop func(), err error) {
+	u, err := url.Parse(s.operator)
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
-	p, err := newProxy(u.Host, oneWay)
+	p, err := newProxy(u.Host, rtt)
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
-	if operator, err = p.through(operator); err != nil {
-		return "", "", nil, err
+	if s.operator, err = p.through(s.operator); err != nil {
+		return nil, err
 	}
-	if app, err = p.through(app); err != nil {
-		return "", "", nil, err
-	}
-	return operator, app, p.close, nil
+	s.app, err = p.through(s.app)
+	return p.close, err
 }
 
 // flights counts the round trips of a warm single-statement unit of work.
 func flights(ctx context.Context, b *bench) (float64, error) {
-	u, err := url.Parse(b.app)
+	s := stage{schemas: b.schemas, operator: b.operator, app: b.app}
+	u, err := url.Parse(s.app)
 	if err != nil {
 		return 0, err
 	}
@@ -131,19 +132,15 @@ func flights(ctx context.Context, b *bench) (float64, error) {
 		return 0, err
 	}
 	defer p.close()
-	app, err := p.through(b.app)
+	if s.app, err = p.through(s.app); err != nil {
+		return 0, err
+	}
+	c, err := rowhouseDB(ctx, s)
 	if err != nil {
 		return 0, err
 	}
-	db, err := b.db(ctx, app)
-	if err != nil {
-		return 0, err
-	}
-	defer db.Close()
-	read := func(i int) error {
-		id := 1 + i%100
-		return check(b.schemas[i%b.tenants], id, db.QueryRow(b.contexts[i%b.tenants], fmt.Sprintf(byID, ""), id))
-	}
+	defer c.close()
+	read := func(i int) error { return c.read(ctx, i%b.tenants, 1+i%rowsPerTenant) }
 	for i := range 10 * connections { // warm
 		if err := read(i); err != nil {
 			return 0, err
