@@ -144,11 +144,13 @@ type WallGap struct {
 	Means string `json:"means"`
 	// Cure is the SQL that closes it, to be run by a superuser or the database's
 	// owner: first what keeps the privilege for those who need it, then the REVOKE.
+	// Empty where no SQL does it; Means says what does.
 	Cure string `json:"cure"`
 }
 
 // WallGaps tells which parts of the wall were missing when the DB was opened: on
-// a managed server the operator's login cannot revoke everything. Empty is good.
+// a managed server the operator's login cannot revoke everything, and with
+// search_path isolation tenants have no roles of their own. Empty is good.
 func (db *DB) WallGaps() []WallGap {
 	gaps := make([]WallGap, len(db.gaps))
 	for i, g := range db.gaps {

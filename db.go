@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rowhouse/rowhouse/internal/bind"
+	"github.com/rowhouse/rowhouse/internal/catalog"
 )
 
 // Query runs a statement as the tenant of ctx and returns its rows, which stream
@@ -128,12 +129,30 @@ func (db *DB) failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrTenantChanged) {
-		if t, _ := FromContext(ctx); t != nil {
+	if t, _ := FromContext(ctx); t != nil {
+		err = db.overtaken(ctx, t, err)
+		if errors.Is(err, ErrTenantChanged) {
 			db.directory.Forget(t.ID)
 		}
 	}
 	return fmt.Errorf("rowhouse: %w", err)
+}
+
+// overtaken looks at an error about a name. A rename that is committed after the
+// work was bound, and before its names were resolved, takes the schema out of its
+// search_path; a rename in between is found by the row, though the name may be the
+// old one again.
+func (db *DB) overtaken(ctx context.Context, t *Tenant, err error) error {
+	switch catalog.Code(err) {
+	case "42P01", "42703", "42883", "42704", "42501": // table, column, function, object, privilege
+	default:
+		return err
+	}
+	row, lookErr := catalog.ByID(ctx, db.pool, t.ID)
+	if errors.Is(lookErr, ErrUnknownTenant) || lookErr == nil && !row.UpdatedOn.Equal(t.UpdatedOn) {
+		return fmt.Errorf("%w since it was looked up: %w", ErrTenantChanged, err)
+	}
+	return err
 }
 
 // failedBatch are the results of a batch that was not sent.

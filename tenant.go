@@ -156,7 +156,7 @@ func NewTenant(row catalog.Tenant, settings catalog.Settings) *Tenant {
 	}
 	if t.State.workable() {
 		t.binding = bind.New(bind.Target{
-			Schema: row.Schema, SchemaOID: row.SchemaOID, Role: row.Role,
+			Schema: row.Schema, SchemaOID: row.SchemaOID, Role: settings.RoleOf(row),
 			SearchPath: settings.SearchPath(row.Schema), TenantID: row.ID,
 			ReadOnly: t.State == StateReadOnly,
 		})

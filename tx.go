@@ -149,7 +149,7 @@ func (tx *transaction) ensureBegun(ctx context.Context) error {
 	if err != nil || prelude.Begin == "" {
 		return err
 	}
-	return tx.db.failed(ctx, tx.session.Begin(ctx, prelude))
+	return tx.failed(ctx, tx.session.Begin(ctx, prelude))
 }
 
 // Query runs a statement in the transaction; see [DB.Query].
@@ -184,7 +184,7 @@ func (tx *transaction) query(ctx context.Context, sql string, args []any) (*bind
 	}
 	rows, err := tx.session.Query(ctx, prelude, sql, args)
 	if err != nil {
-		return nil, tx.db.failed(ctx, err)
+		return nil, tx.failed(ctx, err)
 	}
 	return rows, nil
 }
@@ -196,7 +196,7 @@ func (tx *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchRes
 		return failedBatch{err}
 	}
 	br := tx.session.SendBatch(ctx, prelude, b)
-	br.OnClose = func(err error) error { return tx.db.failed(ctx, err) }
+	br.OnClose = func(err error) error { return tx.failed(ctx, err) }
 	return br
 }
 
@@ -206,7 +206,16 @@ func (tx *transaction) CopyFrom(ctx context.Context, table pgx.Identifier, colum
 		return 0, err
 	}
 	n, err := tx.session.Conn().CopyFrom(ctx, table, columns, rows)
-	return n, tx.db.failed(ctx, err)
+	return n, tx.failed(ctx, err)
+}
+
+// failed looks at an error as [DB.failed] does. The tenant is the transaction's;
+// the context of a call may have none.
+func (tx *transaction) failed(ctx context.Context, err error) error {
+	if tx.tenant != nil {
+		ctx = WithTenant(ctx, tx.tenant)
+	}
+	return tx.db.failed(ctx, err)
 }
 
 // LargeObjects gives access to large objects, which belong to the tenant's role.
@@ -256,7 +265,7 @@ func (tx *transaction) Commit(ctx context.Context) error {
 	if err == nil && ctx.Err() != nil {
 		err = ctx.Err() // nothing was sent that could have noticed
 	}
-	return tx.db.failed(ctx, err)
+	return tx.failed(ctx, err)
 }
 
 // Rollback rolls the transaction back, or goes back to the savepoint. After
@@ -278,7 +287,7 @@ func (tx *transaction) Rollback(ctx context.Context) error {
 // control sends what sets or ends a savepoint; its text is from here only.
 func (tx *transaction) control(ctx context.Context, sql string) error {
 	_, err := tx.session.Conn().PgConn().Exec(ctx, sql).ReadAll()
-	return tx.db.failed(ctx, err)
+	return tx.failed(ctx, err)
 }
 
 // end rolls back what is still open and gives the connection back.

@@ -29,13 +29,19 @@ type Config struct {
 	// server itself: a pooler in transaction mode will not do.
 	DatabaseURL string
 
-	// AppLogins are the logins that the application serves with; they must
-	// exist. The operator's own login always may serve.
+	// AppLogins are the logins that the application serves with, those of
+	// rowhouse.Config.DatabaseURL; they must exist. The operator's own login
+	// always may serve, so one login for both needs none here.
 	AppLogins []string
 
 	// SharedSchema is the schema of the tables that all tenants see. It counts
 	// only when the catalog is made. Defaults to "public".
 	SharedSchema string
+
+	// Isolation is what keeps tenants apart. It is chosen when the catalog is
+	// made, for good: later it must be what the catalog has, or empty. Defaults
+	// to [IsolationRoles] for a new catalog.
+	Isolation Isolation
 
 	// Sets are the application's migration sets, in the order in which they run.
 	Sets []migrate.Set
@@ -62,8 +68,9 @@ type Admin struct {
 // open at once, one does it and the others wait. Close the Admin when done.
 //
 // It returns [rowhouse.ErrInvalidURL], [rowhouse.ErrServerTooOld],
-// [rowhouse.ErrPrivilege], [rowhouse.ErrCatalogTooNew], [ErrForeignSchema], the
-// errors of [migrate.New], and pgconn's when the server cannot be reached.
+// [rowhouse.ErrPrivilege], [rowhouse.ErrCatalogTooNew], [ErrForeignSchema],
+// [ErrIsolation], [*IsolationError], the errors of [migrate.New], and pgconn's when
+// the server cannot be reached.
 func Open(ctx context.Context, cfg Config) (*Admin, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
@@ -102,7 +109,9 @@ func (a *Admin) catalog(ctx context.Context, cfg Config) (catalog.Settings, erro
 	}
 	defer conn.Release()
 	if !cfg.ReadOnly {
-		return catalog.Install(ctx, conn.Conn(), catalog.Options{SharedSchema: cfg.SharedSchema, AppLogins: cfg.AppLogins})
+		return catalog.Install(ctx, conn.Conn(), catalog.Options{
+			SharedSchema: cfg.SharedSchema, Isolation: cfg.Isolation, AppLogins: cfg.AppLogins,
+		})
 	}
 	if _, err := catalog.CheckServer(ctx, conn); err != nil {
 		return catalog.Settings{}, err
@@ -111,7 +120,10 @@ func (a *Admin) catalog(ctx context.Context, cfg Config) (catalog.Settings, erro
 	if err != nil {
 		return settings, err
 	}
-	return settings, settings.CheckVersion()
+	if err := settings.CheckVersion(); err != nil {
+		return settings, err
+	}
+	return settings, settings.CheckIsolation(cfg.Isolation)
 }
 
 // Close closes the connections, after waiting for those in use.
@@ -122,6 +134,9 @@ func (a *Admin) Migrator() *migrate.Migrator { return a.migrator }
 
 // SharedSchema is the name of the shared schema.
 func (a *Admin) SharedSchema() string { return a.settings.SharedSchema }
+
+// Isolation is what keeps the tenants of this catalog apart.
+func (a *Admin) Isolation() Isolation { return a.settings.Isolation }
 
 // Tenant finds a tenant, in any state, by the name of its schema. It returns
 // [rowhouse.ErrUnknownTenant] if there is none.

@@ -115,9 +115,16 @@ func (a *Admin) newCreation(p CreateParams) (*creation, error) {
 }
 
 func (c *creation) create(ctx context.Context, conn *pgxpool.Conn) error {
+	name, err := c.await(ctx, conn, c.tenant.Schema)
+	if err != nil {
+		return err
+	}
 	alone := false
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := c.insert(ctx, tx); err != nil {
+			return err
+		}
+		if err := c.check(ctx, tx, name); err != nil {
 			return err
 		}
 		if err := c.build(ctx, tx); err != nil {
@@ -192,16 +199,20 @@ func (c *creation) insert(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// build makes role and schema. CREATE ROLE needs the login's own rights; the
-// schema belongs to the builder, and what the builder will create in it is the
-// tenant's to use, by default privileges: GRANT … ON ALL TABLES would scan the
-// tables of all tenants.
+// build makes the schema and, where tenants have them, the role. CREATE ROLE needs
+// the login's own rights; the schema belongs to the builder, and what the builder
+// will create in it is the tenant's to use, by default privileges: GRANT … ON ALL
+// TABLES would scan the tables of all tenants.
 func (c *creation) build(ctx context.Context, tx pgx.Tx) error {
 	s := c.settings
-	role, schema := ident.Quote(c.tenant.Role), ident.Quote(c.tenant.Schema)
-	_, err := tx.Exec(ctx, `SET LOCAL ROLE NONE;
-		CREATE ROLE `+role+` NOLOGIN IN ROLE `+ident.Quote(s.Tenants())+`;
-		GRANT `+role+` TO `+ident.Quote(s.App())+`;
+	role, schema := ident.Quote(s.RoleOf(c.tenant)), ident.Quote(c.tenant.Schema)
+	makeRole := ""
+	if c.tenant.Role != "" {
+		makeRole = `SET LOCAL ROLE NONE;
+		CREATE ROLE ` + role + ` NOLOGIN IN ROLE ` + ident.Quote(s.Tenants()) + `;
+		GRANT ` + role + ` TO ` + ident.Quote(s.App()) + `;`
+	}
+	_, err := tx.Exec(ctx, makeRole+`
 		SET LOCAL ROLE `+ident.Quote(s.Owner())+`;
 		CREATE SCHEMA `+schema+` AUTHORIZATION `+ident.Quote(s.Builder())+`;
 		SET LOCAL ROLE `+ident.Quote(s.Builder())+`;

@@ -92,3 +92,42 @@ func ExampleAdmin_Purge() {
 	// refused: true
 	// gone: true
 }
+
+func ExampleAdmin_Rename() {
+	ctx := context.Background()
+	operator, err := admin.Open(ctx, admin.Config{DatabaseURL: exampleDatabase("rename_example")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer operator.Close()
+	if _, err := operator.Create(ctx, admin.CreateParams{Name: "Acme", Schema: "acme", Domains: []string{"acme.example.com"}}); err != nil {
+		log.Fatal(err)
+	}
+
+	renamed, err := operator.Rename(ctx, "acme", "apex")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(renamed.Schema, renamed.Domain, renamed.State)
+	_, err = operator.Tenant(ctx, "acme")
+	fmt.Println("the old name is free:", errors.Is(err, rowhouse.ErrUnknownTenant))
+	// Output:
+	// apex acme.example.com active
+	// the old name is free: true
+}
+
+func ExampleIsolationError() {
+	ctx := context.Background()
+	database := exampleDatabase("isolation_example")
+	operator, err := admin.Open(ctx, admin.Config{DatabaseURL: database, Isolation: admin.IsolationSearchPath})
+	if err != nil {
+		log.Fatal(err)
+	}
+	operator.Close()
+
+	_, err = admin.Open(ctx, admin.Config{DatabaseURL: database, Isolation: admin.IsolationRoles})
+	var other *admin.IsolationError
+	fmt.Println(errors.As(err, &other), other.Catalog, other.Asked)
+	// Output:
+	// true search_path roles
+}

@@ -49,19 +49,21 @@ type house struct {
 
 func newHouse(t testing.TB, sets ...migrate.Set) *house {
 	t.Helper()
-	return houseAt(t, pgtest.Database(t), sets...)
+	return houseAt(t, pgtest.Database(t), nil, sets...)
 }
 
 // houseAt makes the house in a database that exists and migrates its shared
-// schema.
-func houseAt(t testing.TB, url string, sets ...migrate.Set) *house {
+// schema. super may be nil if url is the superuser's.
+func houseAt(t testing.TB, url string, super *pgx.Conn, sets ...migrate.Set) *house {
 	t.Helper()
-	h := &house{t: t, url: url}
+	h := &house{t: t, url: url, super: super}
 	h.admin = h.open(sets...)
-	var err error
-	h.super, err = pgx.Connect(t.Context(), url)
-	h.must(err)
-	t.Cleanup(func() { _ = h.super.Close(context.Background()) })
+	if super == nil {
+		var err error
+		h.super, err = pgx.Connect(t.Context(), url)
+		h.must(err)
+		t.Cleanup(func() { _ = h.super.Close(context.Background()) })
+	}
 	h.migrate(h.admin, migrate.Target{Only: migrate.Shared})
 	return h
 }

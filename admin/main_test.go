@@ -22,7 +22,7 @@ import (
 
 // What a child process reads from its environment.
 const (
-	childTask = "ROWHOUSE_CHILD_TASK" // create or purge
+	childTask = "ROWHOUSE_CHILD_TASK" // create, purge or rename
 	childURL  = "ROWHOUSE_CHILD_URL"
 	childSet  = "ROWHOUSE_CHILD_SET" // a key of childSets
 )
@@ -58,9 +58,12 @@ func runTask(task string) int {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return 1
 	}
-	if task == "purge" {
+	switch task {
+	case "purge":
 		err = a.Purge(ctx, "acme")
-	} else {
+	case "rename":
+		_, err = a.Rename(ctx, "acme", "apex")
+	default:
 		_, err = a.Create(ctx, params("acme"))
 	}
 	switch {

@@ -17,7 +17,8 @@ import (
 // and what is spare), which others need too.
 const purgeSlice = 50
 
-// Purge drops a deleted tenant's schema and role, and its row of the catalog.
+// Purge drops a deleted tenant's schema, its role if it has one of its own, and its
+// row of the catalog.
 // There is no way back. It works in slices, so that a schema of thousands of
 // tables does not exhaust the server's lock table; killed in between, it is
 // called again and goes on.
@@ -172,7 +173,14 @@ func (a *Admin) dropRest(ctx context.Context, tx pgx.Tx, t catalog.Tenant, exist
 	if err := catalog.Record(ctx, tx, a.actor, "purge", t, map[string]any{"name": t.Name, "role": t.Role}); err != nil {
 		return err
 	}
-	// A role is dropped by the login that may create roles.
+	if t.Role == "" {
+		return nil
+	}
+	return dropRole(ctx, tx, t)
+}
+
+// dropRole drops a tenant's own role, as the login that may create roles.
+func dropRole(ctx context.Context, tx pgx.Tx, t catalog.Tenant) error {
 	for _, sql := range []string{`SET LOCAL ROLE NONE`, `DROP ROLE IF EXISTS ` + ident.Quote(t.Role)} {
 		_, err := tx.Exec(ctx, sql)
 		if catalog.Code(err) == "2BP01" {

@@ -46,7 +46,7 @@ func (h *house) asBuilder(statements ...string) {
 func TestPurgeOfALargeTenant(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Cluster(t, "max_connections=100", "max_locks_per_transaction=64")
-	h := houseAt(t, server.URL("postgres"), desk())
+	h := houseAt(t, server.URL("postgres"), nil, desk())
 	h.create("acme")
 	h.create("beta")
 	h.asBuilder(fmt.Sprintf(largeSQL, 4000))

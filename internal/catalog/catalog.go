@@ -5,7 +5,7 @@
 // # Roles
 //
 // Roles are cluster-wide, so their names carry the oid of the database that
-// they were made for. Five of them belong to the catalog:
+// they were made for. Seven of them belong to the catalog:
 //
 //	rh_16384_owner    owns the catalog; migrations of the shared schema run as it
 //	rh_16384_builder  owns every tenant schema; migrations of tenants run as it
@@ -13,9 +13,13 @@
 //	rh_16384_app      the application's door: may become a tenant or the shared role
 //	rh_16384_shared   what work on the shared schema runs as
 //	rh_16384_tenants  what every tenant may do in the shared schema
+//	rh_16384_renamer  renames tenants' schemas: the builder with CREATE on the database
 //
 // and one to each tenant, named after its immutable id (rh_16384_ and 32 hex
-// digits). The builder may not create in the shared schema, so that a tenant's
+// digits). With [IsolationSearchPath] no tenant has one: all work as
+// rh_16384_tenants, which may use every tenant's schema then.
+//
+// The builder may not create in the shared schema, so that a tenant's
 // migration which would is refused by PostgreSQL. The two doors are NOINHERIT: a login that is a member of a door may
 // SET ROLE through it, and has none of the rights behind it before it does. So a
 // login reads no tenant's rows until it is bound, on PostgreSQL 15 as well,
@@ -29,7 +33,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,6 +77,9 @@ type Settings struct {
 	RolePrefix string
 	// SharedSchema holds the tables that all tenants see.
 	SharedSchema string
+	// Isolation is what keeps tenants apart: [IsolationRoles] or
+	// [IsolationSearchPath].
+	Isolation Isolation
 	// Version counts the catalog's own migrations that were applied.
 	Version int
 }
@@ -96,9 +102,18 @@ func (s Settings) Shared() string { return s.RolePrefix + "shared" }
 // Tenants names the group of all tenants' roles.
 func (s Settings) Tenants() string { return s.RolePrefix + "tenants" }
 
-// TenantRole names the role of the tenant with that id.
-func (s Settings) TenantRole(id string) string {
-	return s.RolePrefix + strings.ReplaceAll(id, "-", "")
+// Renamer names the role that renames tenants' schemas. PostgreSQL wants two
+// things for that which no other role has both of: to own the schema, and CREATE
+// on the database, with which a tenant's migration could make schemas.
+func (s Settings) Renamer() string { return s.RolePrefix + "renamer" }
+
+// RoleOf names the role that work of the tenant runs as: its own, or the one that
+// all share.
+func (s Settings) RoleOf(t Tenant) string {
+	if t.Role == "" {
+		return s.Tenants()
+	}
+	return t.Role
 }
 
 // SearchPath is the search_path of a unit of work in schema: the schema, then
@@ -112,7 +127,7 @@ func (s Settings) SearchPath(schema string) string {
 }
 
 const settingsSQL = `
-SELECT s.catalog_id::text || '/' || d.oid, s.role_prefix, s.shared_schema,
+SELECT s.catalog_id::text || '/' || d.oid, s.role_prefix, s.shared_schema, s.isolation,
        (SELECT max(version) FROM rowhouse.versions)
 FROM rowhouse.settings s, pg_catalog.pg_database d
 WHERE d.datname = pg_catalog.current_database()`
@@ -121,7 +136,7 @@ WHERE d.datname = pg_catalog.current_database()`
 // [ErrPrivilege] when the login may not read it.
 func Load(ctx context.Context, q Querier) (Settings, error) {
 	var s Settings
-	err := q.QueryRow(ctx, settingsSQL).Scan(&s.Home, &s.RolePrefix, &s.SharedSchema, &s.Version)
+	err := q.QueryRow(ctx, settingsSQL).Scan(&s.Home, &s.RolePrefix, &s.SharedSchema, &s.Isolation, &s.Version)
 	switch code := Code(err); {
 	case code == "42P01" || code == "3F000" || errors.Is(err, pgx.ErrNoRows):
 		return Settings{}, ErrNoCatalog
@@ -176,7 +191,9 @@ func Constraint(err error) string {
 }
 
 const checkLoginSQL = `
-SELECT current_user::text, pg_catalog.pg_has_role(r.oid, 'MEMBER'),
+SELECT current_user::text,
+       CASE WHEN pg_catalog.current_setting('server_version_num')::int < 160000 THEN pg_catalog.pg_has_role(r.oid, 'MEMBER')
+            ELSE pg_catalog.pg_has_role(r.oid, 'SET') END,
        pg_catalog.has_function_privilege('pg_catalog.set_config(text, text, boolean)', 'EXECUTE')
 FROM pg_catalog.pg_roles r WHERE r.rolname = $1`
 

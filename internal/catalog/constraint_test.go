@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/rowhouse/rowhouse/internal/catalog"
+	"github.com/rowhouse/rowhouse/internal/pgtest"
 )
 
 // populated makes a catalog with tenant acme, who has two domains, and tenant
@@ -66,6 +69,9 @@ func TestConstraints(t *testing.T) {
 		{tenant("schema_name", `'rowhouse'`), check, "tenants_schema_name_check"},
 		{tenant("schema_name", `'acme'`), unique, "tenants_schema_name_key"},
 		{tenant("role_name", `'r_acme'`), unique, "tenants_role_name_key"},
+		{tenant("role_name", `NULL`), check, "tenants_role_name_isolation"},
+		{`UPDATE rowhouse.tenants SET role_name = NULL WHERE schema_name = 'beta'`, restrict, ""},
+		{`UPDATE rowhouse.settings SET isolation = 'none'`, check, "settings_isolation_check"},
 		{tenant("kind", `'Gold'`), check, "tenants_kind_check"},
 		{tenant("kind", `repeat('a', 64)`), check, "tenants_kind_check"},
 		{`UPDATE rowhouse.tenants SET state = 'sleeping' WHERE schema_name = 'acme'`, check, "tenants_state_check"},
@@ -138,6 +144,24 @@ func TestAllowed(t *testing.T) {
 		if got := value[bool](t, conn, `SELECT is_active FROM rowhouse.tenants`); got != active {
 			t.Errorf("%s: is_active is %t", state, got)
 		}
+	}
+}
+
+// Where all tenants share a role none has one of its own.
+func TestRoleNameWithSearchPathIsolation(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, pgtest.Database(t))
+	s, err := catalog.Install(t.Context(), conn, catalog.Options{Isolation: catalog.IsolationSearchPath})
+	must(t, err)
+	exec(t, conn, tenant("role_name", `NULL`), `UPDATE rowhouse.tenants SET schema_name = 'first'`, tenant("role_name", `NULL`))
+	_, err = conn.Exec(t.Context(), tenant("schema_name", `'third'`))
+	wantRefused(t, "a role of its own", err, check, "tenants_role_name_isolation")
+	_, err = conn.Exec(t.Context(), `UPDATE rowhouse.tenants SET role_name = 'x' WHERE schema_name = 'first'`)
+	wantRefused(t, "a role later", err, restrict, "")
+	found, err := catalog.BySchema(t.Context(), conn, "first")
+	must(t, err)
+	if found.Role != "" || s.RoleOf(found) != s.Tenants() {
+		t.Errorf("the tenant's role is %q and it works as %q", found.Role, s.RoleOf(found))
 	}
 }
 

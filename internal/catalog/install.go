@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -33,6 +34,10 @@ type Options struct {
 	// SharedSchema holds the tables that all tenants see. It counts only for a
 	// new catalog. Defaults to "public".
 	SharedSchema string
+	// Isolation is what keeps tenants apart. For a new catalog it defaults to
+	// [IsolationRoles]; of one that is there it must be what the catalog has, or
+	// empty.
+	Isolation Isolation
 	// AppLogins may serve the application: bind to tenants and to the shared
 	// schema. The installing login always may.
 	AppLogins []string
@@ -43,7 +48,8 @@ type Options struct {
 // Where there is nothing to do it writes nothing.
 //
 // conn's login must be a superuser, or have CREATEROLE and own the database;
-// else the error is [ErrPrivilege].
+// else the error is [ErrPrivilege]. A catalog of another isolation than was asked
+// for is left as it is, with an [*IsolationError].
 func Install(ctx context.Context, conn *pgx.Conn, opts Options) (Settings, error) {
 	version, err := CheckServer(ctx, conn)
 	if err != nil {
@@ -74,6 +80,8 @@ func (in installer) run(ctx context.Context, opts Options) (Settings, error) {
 	s, err := in.existing(ctx)
 	if errors.Is(err, ErrNoCatalog) {
 		s, err = in.create(ctx, opts)
+	} else if err == nil {
+		err = s.CheckIsolation(opts.Isolation)
 	}
 	if err != nil {
 		return Settings{}, err
@@ -130,11 +138,15 @@ func (in installer) create(ctx context.Context, opts Options) (Settings, error) 
 			return Settings{}, fmt.Errorf("shared schema: %w", err)
 		}
 	}
+	isolation := cmp.Or(opts.Isolation, IsolationRoles)
+	if err := knownIsolation(isolation); err != nil {
+		return Settings{}, err
+	}
 	var oid uint32
 	if err := in.tx.QueryRow(ctx, `SELECT oid FROM pg_database WHERE datname = current_database()`).Scan(&oid); err != nil {
 		return Settings{}, fmt.Errorf("read the database's oid: %w", err)
 	}
-	s := Settings{RolePrefix: fmt.Sprintf("rh_%d_", oid), SharedSchema: shared}
+	s := Settings{RolePrefix: fmt.Sprintf("rh_%d_", oid), SharedSchema: shared, Isolation: isolation}
 	if err := in.createRoles(ctx, s); err != nil {
 		return Settings{}, err
 	}
@@ -145,7 +157,7 @@ func (in installer) create(ctx context.Context, opts Options) (Settings, error) 
 }
 
 func (in installer) createRoles(ctx context.Context, s Settings) error {
-	for _, role := range []string{s.Owner(), s.Builder(), s.Admin(), s.App(), s.Shared(), s.Tenants()} {
+	for _, role := range []string{s.Owner(), s.Builder(), s.Admin(), s.App(), s.Shared(), s.Tenants(), s.Renamer()} {
 		var exists bool
 		if err := in.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role).Scan(&exists); err != nil {
 			return fmt.Errorf("look for role %s: %w", role, err)
@@ -153,14 +165,24 @@ func (in installer) createRoles(ctx context.Context, s Settings) error {
 		if exists { // left by a catalog of this database that somebody dropped
 			continue
 		}
-		if err := in.exec(ctx, `CREATE ROLE `+ident.Quote(role)+` NOLOGIN NOINHERIT`); err != nil {
+		inherits := "NOINHERIT" // rights are had by becoming the role
+		if role == s.Renamer() {
+			inherits = "INHERIT" // it must have the builder's beside its own
+		}
+		if err := in.exec(ctx, `CREATE ROLE `+ident.Quote(role)+` NOLOGIN `+inherits); err != nil {
+			return err
+		}
+	}
+	if s.Isolation == IsolationSearchPath { // else nobody works as it
+		if err := in.exec(ctx, `GRANT `+ident.Quote(s.Tenants())+` TO `+ident.Quote(s.App())); err != nil {
 			return err
 		}
 	}
 	return in.exec(ctx,
 		// To make a schema for the builder, the owner must be able to become it.
 		`GRANT `+ident.Quote(s.Builder())+` TO `+ident.Quote(s.Owner())+`, `+ident.Quote(s.Admin()),
-		`GRANT `+ident.Quote(s.Owner())+` TO `+ident.Quote(s.Admin()),
+		`GRANT `+ident.Quote(s.Builder())+` TO `+ident.Quote(s.Renamer()),
+		`GRANT `+ident.Quote(s.Owner())+`, `+ident.Quote(s.Renamer())+` TO `+ident.Quote(s.Admin()),
 		`GRANT `+ident.Quote(s.Shared())+` TO `+ident.Quote(s.App()),
 		`GRANT `+ident.Quote(s.Admin())+` TO CURRENT_USER`,
 	)
@@ -178,6 +200,7 @@ func (in installer) createSchemas(ctx context.Context, s Settings) error {
 	sharedSchema, sharedRole, tenants := ident.Quote(s.SharedSchema), ident.Quote(s.Shared()), ident.Quote(s.Tenants())
 	statements := []string{
 		`GRANT CREATE, TEMPORARY ON DATABASE ` + ident.Quote(database) + ` TO ` + owner,
+		`GRANT CREATE ON DATABASE ` + ident.Quote(database) + ` TO ` + ident.Quote(s.Renamer()),
 		`CREATE SCHEMA rowhouse AUTHORIZATION ` + owner,
 	}
 	if !shared {
@@ -206,8 +229,8 @@ func (in installer) createSchemas(ctx context.Context, s Settings) error {
 }
 
 const insertSettingsSQL = `
-INSERT INTO rowhouse.settings (database_oid, role_prefix, shared_schema)
-SELECT oid, $1, $2 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()`
+INSERT INTO rowhouse.settings (database_oid, role_prefix, shared_schema, isolation)
+SELECT oid, $1, $2, $3 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()`
 
 // upgrade runs the catalog's own migrations that are missing, as the owner.
 func (in installer) upgrade(ctx context.Context, s Settings) error {
@@ -234,7 +257,7 @@ func (in installer) upgrade(ctx context.Context, s Settings) error {
 		}
 	}
 	if s.Version == 0 {
-		if _, err := in.tx.Exec(ctx, insertSettingsSQL, s.RolePrefix, s.SharedSchema); err != nil {
+		if _, err := in.tx.Exec(ctx, insertSettingsSQL, s.RolePrefix, s.SharedSchema, s.Isolation); err != nil {
 			return fmt.Errorf("record the catalog's settings: %w", err)
 		}
 	}
@@ -253,13 +276,18 @@ FROM unnest(array_append($1::text[], session_user::text)) AS l(name)
 LEFT JOIN pg_catalog.pg_roles r ON r.rolname = l.name
 WHERE r.oid IS NULL OR NOT EXISTS (
     SELECT FROM pg_catalog.pg_auth_members m
-    WHERE m.member = r.oid AND m.roleid = $2::text::regrole)`
+    WHERE m.member = r.oid AND m.roleid = $2::text::regrole`
 
 // admit lets logins through the application's door. On PostgreSQL 16 and newer
 // the grant says that the door itself is inherited, whatever the login's
 // attributes; on 15 the login must not be NOINHERIT.
 func (in installer) admit(ctx context.Context, s Settings, logins []string) error {
-	rows, err := in.tx.Query(ctx, missingLoginsSQL, logins, s.App())
+	options, inherit := "", ""
+	if in.server >= 160000 {
+		// Whoever made the door is a member that may only let others in.
+		options, inherit = " AND m.inherit_option AND m.set_option", " WITH INHERIT TRUE, SET TRUE"
+	}
+	rows, err := in.tx.Query(ctx, missingLoginsSQL+options+")", logins, s.App())
 	if err != nil {
 		return fmt.Errorf("look for application logins: %w", err)
 	}
@@ -270,10 +298,6 @@ func (in installer) admit(ctx context.Context, s Settings, logins []string) erro
 	missing, err := pgx.CollectRows(rows, pgx.RowToStructByPos[login])
 	if err != nil {
 		return fmt.Errorf("look for application logins: %w", err)
-	}
-	inherit := ""
-	if in.server >= 160000 {
-		inherit = " WITH INHERIT TRUE, SET TRUE"
 	}
 	for _, l := range missing {
 		if !l.Exists {

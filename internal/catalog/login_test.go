@@ -58,7 +58,7 @@ func TestDoorsGiveNothing(t *testing.T) {
 	_, err = conn.Exec(t.Context(), `SELECT * FROM public.mine`)
 	wantRefused(t, "before", err, "42501", "")
 	exec(t, conn, `SET ROLE `+s.Shared(), `SELECT * FROM public.mine`)
-	for _, role := range []string{s.Owner(), s.Builder(), s.Admin()} {
+	for _, role := range []string{s.Owner(), s.Builder(), s.Admin(), s.Renamer()} {
 		_, err := conn.Exec(t.Context(), `SET ROLE `+role)
 		wantRefused(t, "become "+role, err, "42501", "")
 	}

@@ -34,7 +34,7 @@ type Tenant struct {
 	IsActive  bool
 	Database  string
 	Metadata  json.RawMessage
-	Role      string
+	Role      string // empty where all tenants share one; see Settings.RoleOf
 	SchemaOID uint32 // 0 while provisioning
 	Purging   bool   // some of it may be gone already
 	Domain    string // empty without domains
@@ -46,7 +46,7 @@ type Tenant struct {
 // index of tenants or domains.
 const tenantSQL = `
 SELECT t.id::text, t.name, t.schema_name, t.kind, t.state, t.is_active, t.database, t.metadata,
-       t.role_name, coalesce(t.schema_oid, 0)::oid, t.purging, coalesce(p.domain, ''), t.created_on, t.updated_on
+       coalesce(t.role_name, ''), coalesce(t.schema_oid, 0)::oid, t.purging, coalesce(p.domain, ''), t.created_on, t.updated_on
 FROM rowhouse.tenants t
 LEFT JOIN rowhouse.domains p ON p.tenant_id = t.id AND p.is_primary `
 
@@ -122,16 +122,21 @@ func one(ctx context.Context, q Querier, sql, what, value string, more ...any) (
 
 const insertTenantSQL = `
 INSERT INTO rowhouse.tenants (id, name, schema_name, kind, metadata, role_name)
-SELECT n.id, $1, $2, $3, $4, $5 || replace(n.id::text, '-', '')
+SELECT n.id, $1, $2, $3, $4, nullif($5::text, '') || replace(n.id::text, '-', '')
 FROM (SELECT gen_random_uuid() AS id) n
-RETURNING id::text, role_name`
+RETURNING id::text, coalesce(role_name, '')`
 
-// InsertTenant adds a tenant in state provisioning and fills in its ID and Role.
+// InsertTenant adds a tenant in state provisioning and fills in its ID and, where
+// tenants have roles of their own, its Role.
 func InsertTenant(ctx context.Context, tx pgx.Tx, s Settings, t *Tenant) error {
 	if t.Metadata == nil {
 		t.Metadata = json.RawMessage(`{}`)
 	}
-	return tx.QueryRow(ctx, insertTenantSQL, t.Name, t.Schema, t.Kind, t.Metadata, s.RolePrefix).Scan(&t.ID, &t.Role)
+	prefix := s.RolePrefix
+	if s.Isolation == IsolationSearchPath {
+		prefix = ""
+	}
+	return tx.QueryRow(ctx, insertTenantSQL, t.Name, t.Schema, t.Kind, t.Metadata, prefix).Scan(&t.ID, &t.Role)
 }
 
 const adoptSchemaSQL = `
@@ -152,6 +157,13 @@ WHERE id = $1::uuid`
 // caller, who holds the row's lock.
 func SetState(ctx context.Context, tx pgx.Tx, id, state string) error {
 	_, err := tx.Exec(ctx, setStateSQL, id, state)
+	return err
+}
+
+// Rename gives a tenant's row another schema name. The schema itself is for the
+// caller, who holds the row's lock.
+func Rename(ctx context.Context, tx pgx.Tx, id, schema string) error {
+	_, err := tx.Exec(ctx, `UPDATE rowhouse.tenants SET schema_name = $2 WHERE id = $1::uuid`, id, schema)
 	return err
 }
 

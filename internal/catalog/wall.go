@@ -11,13 +11,21 @@ import (
 
 // Gap is a part of the wall between tenants that this server does not have.
 type Gap struct {
-	// Part names it: "set_config", "temporary tables", "plpgsql", "create in shared schema".
+	// Part names it: "roles of tenants", "set_config", "temporary tables", "plpgsql",
+	// "create in shared schema", "create in public schema".
 	Part string
 	// Means says what is possible without it.
 	Means string
 	// Cure is the SQL that a superuser or the database's owner runs: first what
-	// keeps the privilege for those who need it, then the REVOKE.
+	// keeps the privilege for those who need it, then the REVOKE. Empty where no
+	// SQL does it; Means says what does.
 	Cure string
+}
+
+// noRoles is the gap of a catalog with [IsolationSearchPath].
+var noRoles = Gap{
+	Part:  "roles of tenants",
+	Means: "a statement that names another tenant's schema reaches it; only a new catalog, made with isolation " + string(IsolationRoles) + ", gives each tenant a role",
 }
 
 // brick is one REVOKE of the wall. PUBLIC has each of these privileges in a new
@@ -57,6 +65,13 @@ func bricks(s Settings, database string) []brick {
 				`REVOKE CREATE ON SCHEMA ` + shared + ` FROM PUBLIC`},
 			open: `has_schema_privilege('public', $1, 'CREATE')`,
 		},
+		{
+			// So was a database that was upgraded from PostgreSQL 14 or older.
+			gap: Gap{"create in public schema", "a login that is not bound, and a tenant, can create tables that fill the disk",
+				`REVOKE CREATE ON SCHEMA public FROM PUBLIC`},
+			open: `$1 <> 'public' AND EXISTS (SELECT FROM pg_namespace
+				WHERE nspname = 'public' AND has_schema_privilege('public', oid, 'CREATE'))`,
+		},
 	}
 }
 
@@ -66,7 +81,10 @@ func Gaps(ctx context.Context, q Querier, s Settings) ([]Gap, error) {
 	if err != nil {
 		return nil, err
 	}
-	gaps := make([]Gap, 0, len(open))
+	gaps := make([]Gap, 0, 1+len(open))
+	if s.Isolation == IsolationSearchPath {
+		gaps = append(gaps, noRoles)
+	}
 	for _, b := range open {
 		gaps = append(gaps, b.gap)
 	}

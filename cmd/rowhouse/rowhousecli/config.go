@@ -30,8 +30,9 @@ The configuration file is rowhouse.yaml, or another that --config names:
 
   database_url: postgres://operator@db.internal/app
   app_url: postgres://web@db.internal/app
-  app_logins: [web]
+  app_logins: [web]           # the login of app_url, if left out
   shared_schema: public
+  isolation: roles            # or search_path, chosen when the catalog is made
   migrations:                 # directories relative to the file, in goose's or
     shared:                   # golang-migrate's format
       app: migrations/shared

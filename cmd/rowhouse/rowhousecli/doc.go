@@ -21,12 +21,17 @@
 //	flag             environment             file            default
 //	--database-url   DATABASE_URL            database_url    none
 //	--app-url        ROWHOUSE_APP_URL        app_url         the database URL
-//	--app-login      ROWHOUSE_APP_LOGINS     app_logins      none
+//	--app-login      ROWHOUSE_APP_LOGINS     app_logins      the login of the app URL, if there is one
 //	--shared-schema  ROWHOUSE_SHARED_SCHEMA  shared_schema   "public"
+//	--isolation      ROWHOUSE_ISOLATION      isolation       "roles"
 //	--output         ROWHOUSE_OUTPUT         output          "table"
 //	--config         ROWHOUSE_CONFIG                         rowhouse.yaml, if it exists
 //
 // An empty variable counts as not set; an empty flag is an error.
+//
+// The database URL is the operator's, the app URL the application's. Commands that
+// work as a tenant use the latter; "migrate", and every other command that changes
+// something, lets its login serve. Without an app URL there is one login for both.
 //
 // # The configuration file
 //

@@ -28,6 +28,7 @@ func (c *cli) hintFor(err error) string {
 	var connect *pgconn.ConnectError
 	var state *admin.StateError
 	var migration *migrate.Error
+	var isolation *admin.IsolationError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ""
@@ -35,6 +36,8 @@ func (c *cli) hintFor(err error) string {
 		return connectHint(connect)
 	case errors.As(err, &state):
 		return c.stateHint(state)
+	case errors.As(err, &isolation):
+		return "leave --isolation out, or make a new catalog in another database and move the tenants there"
 	case errors.As(err, &migration):
 		return fmt.Sprintf("correct %s and run it again; what was applied before it stays", migration.File)
 	}
@@ -108,6 +111,8 @@ func (c *cli) stateHint(err *admin.StateError) string {
 	switch {
 	case err.Action == "purge":
 		command = "delete"
+	case err.Action == "rename" && err.State == rowhouse.StateTrashed: // its purge has begun
+		command = "purge"
 	case err.State == rowhouse.StateTrashed && err.Action != "undelete":
 		command = "undelete"
 	default:

@@ -80,7 +80,16 @@ func (c *cli) open(s *session, how access) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg := admin.Config{DatabaseURL: impatient(conn), SharedSchema: s.value("shared_schema")}
+	cfg := admin.Config{DatabaseURL: impatient(conn), SharedSchema: s.value("shared_schema"), ReadOnly: how.reads}
+	if isolation := s.get("isolation"); isolation.Source != "default" {
+		cfg.Isolation = admin.Isolation(isolation.Value)
+	}
+	if !how.reads { // the application's login is admitted
+		if _, err := s.connection("app_url"); err != nil {
+			return err
+		}
+		cfg.AppLogins = s.get("app_logins").values
+	}
 	if how.sets {
 		if s.sets, err = s.file.migrationSets(); err != nil {
 			return &ExitError{Code: ExitUsage, Err: err}
@@ -88,8 +97,6 @@ func (c *cli) open(s *session, how access) (err error) {
 		s.sets = slices.Concat(c.app.Sets, s.sets)
 		cfg.Sets = s.sets
 	}
-	cfg.ReadOnly = how.reads
-	cfg.AppLogins = s.get("app_logins").values
 	if s.admin, err = admin.Open(s.ctx(), cfg); err != nil {
 		return err
 	}

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/rowhouse/rowhouse/admin"
 )
 
 // The formats of results.
@@ -33,9 +36,10 @@ func options() []option {
 	return []option{
 		{name: "config", flag: "config", env: "ROWHOUSE_CONFIG", usage: "configuration `file` (rowhouse.yaml if it exists)"},
 		{name: "database_url", flag: "database-url", env: "DATABASE_URL", secret: true, usage: "the operator's connection `string`"},
-		{name: "app_url", flag: "app-url", env: "ROWHOUSE_APP_URL", secret: true, usage: "the application's connection `string`, for \"sql\" (the database URL)"},
-		{name: "app_logins", flag: "app-login", env: "ROWHOUSE_APP_LOGINS", list: true, usage: "`login` that the application serves with; repeat it for more"},
+		{name: "app_url", flag: "app-url", env: "ROWHOUSE_APP_URL", secret: true, usage: "the application's connection `string`, for what works as a tenant (the database URL)"},
+		{name: "app_logins", flag: "app-login", env: "ROWHOUSE_APP_LOGINS", list: true, usage: "`login` that the application serves with; repeat it for more (that of the app URL)"},
 		{name: "shared_schema", flag: "shared-schema", env: "ROWHOUSE_SHARED_SCHEMA", fallback: "public", usage: "`schema` that all tenants see, chosen when the catalog is made"},
+		{name: "isolation", flag: "isolation", env: "ROWHOUSE_ISOLATION", fallback: string(admin.IsolationRoles), usage: "what keeps tenants apart, `roles` or search_path, chosen when the catalog is made"},
 		{name: "output", flag: "output", env: "ROWHOUSE_OUTPUT", fallback: outputTable, usage: "`format` of the result: table or json"},
 	}
 }
@@ -130,18 +134,38 @@ func (o option) resolve(cmd *cobra.Command, file *configFile) (setting, error) {
 	return s, nil
 }
 
-// settle checks the values and fills in the default that depends on another.
+// settle checks the values and fills in the defaults that depend on others.
 func (s *settings) settle(cmd *cobra.Command) error {
 	for i := range s.all {
-		v := &s.all[i]
-		if v.Name == "app_url" && v.Value == "" {
+		switch v := &s.all[i]; {
+		case v.Name == "app_url" && v.Value == "":
 			v.Value, v.Origin = s.value("database_url"), "database_url"
+		case v.Name == "app_logins" && v.Source == "default":
+			s.admitLogin(v)
 		}
 	}
 	if o := s.get("output"); o.Value != outputTable && o.Value != outputJSON {
 		return usage(cmd, "%s: output %q is neither table nor json", o.Origin, o.Value)
 	}
+	if i := s.get("isolation"); i.Value != string(admin.IsolationRoles) && i.Value != string(admin.IsolationSearchPath) {
+		return usage(cmd, "%s: isolation %q is neither %s nor %s", i.Origin, i.Value, admin.IsolationRoles, admin.IsolationSearchPath)
+	}
 	return nil
+}
+
+// admitLogin makes the login of the application's connection string the one that
+// may serve, where no other was named. Whoever goes through a pooler that wants
+// another user name than the server names it.
+func (s *settings) admitLogin(v *setting) {
+	url := s.get("app_url")
+	if url.Source == "default" {
+		return // the operator's, which may serve anyway
+	}
+	cfg, err := pgx.ParseConfig(url.Value)
+	if err != nil {
+		return // whoever uses the connection string says so
+	}
+	v.Value, v.Origin, v.values = cfg.User, "app_url", []string{cfg.User}
 }
 
 // connection returns a connection string that can be used, by the name of its

@@ -66,6 +66,7 @@ func (c *cli) tenantCommand() *cobra.Command {
 		c.tenantChange("delete", "Hide a tenant and keep everything of it", (*admin.Admin).Delete,
 			"nothing of it is lost: %[1]q brings it back, %[2]q drops it for good"),
 		c.tenantChange("undelete", "Bring a deleted tenant back, in the state that it had", (*admin.Admin).Undelete, ""),
+		c.tenantRename(),
 		c.tenantPurge(),
 	)
 }
@@ -150,6 +151,24 @@ func (c *cli) tenantShow() *cobra.Command {
 				return err
 			}
 			return s.printDetails(t)
+		}),
+	}
+}
+
+func (c *cli) tenantRename() *cobra.Command {
+	return &cobra.Command{
+		Use: "rename OLD NEW", Short: "Give a tenant's schema another name", Args: arguments("OLD", "NEW"),
+		Long: `Give a tenant's schema another name, in one transaction, while the tenant is served.
+It keeps its id, domains, role and data. Work that is under way finishes or is refused
+as changed; the next look-up finds the new name.
+
+A deleted tenant can be renamed too, which frees its name.`,
+		RunE: c.operate(access{}, func(s *session, args []string) error {
+			t, err := s.admin.Rename(s.ctx(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return s.print(viewTenant(t))
 		}),
 	}
 }

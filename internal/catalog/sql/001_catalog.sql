@@ -8,7 +8,10 @@ CREATE TABLE rowhouse.settings (
     -- dump restored elsewhere) the oid differs.
     database_oid  oid  NOT NULL,
     role_prefix   text NOT NULL,
-    shared_schema text NOT NULL
+    shared_schema text NOT NULL,
+    -- What keeps tenants apart: a role for each, or their search_path alone.
+    isolation     text NOT NULL DEFAULT 'roles'
+        CONSTRAINT settings_isolation_check CHECK (isolation IN ('roles', 'search_path'))
 );
 
 CREATE TABLE rowhouse.tenants (
@@ -40,7 +43,9 @@ CREATE TABLE rowhouse.tenants (
     database    text NOT NULL DEFAULT 'default',
     metadata    jsonb NOT NULL DEFAULT '{}'
         CONSTRAINT tenants_metadata_check CHECK (pg_catalog.jsonb_typeof(metadata) = 'object'),
-    role_name   text NOT NULL CONSTRAINT tenants_role_name_key UNIQUE,
+    -- The tenant's own role. Null where all tenants work as one: no two tenants
+    -- share a role by accident. tenants_guard below knows which it must be.
+    role_name   text CONSTRAINT tenants_role_name_key UNIQUE,
     -- The identity of the schema: a schema of the same name with another oid
     -- is not this tenant's. Set when the schema was made.
     schema_oid  oid
@@ -88,6 +93,7 @@ CREATE TABLE rowhouse.events (
     detail      jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX events_tenant_id_idx ON rowhouse.events (tenant_id, id);
+CREATE INDEX events_schema_name_idx ON rowhouse.events (schema_name, id);
 
 CREATE FUNCTION rowhouse.refuse_event_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
@@ -97,11 +103,19 @@ END $$;
 CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON rowhouse.events
     FOR EACH STATEMENT EXECUTE FUNCTION rowhouse.refuse_event_change();
 
+-- A tenant has a role of its own exactly where the catalog's isolation says so.
 -- Identity never changes, and a row goes only when nothing of the tenant is left
 -- to lose: never routed to (provisioning) or deleted before (trashed).
 CREATE FUNCTION rowhouse.guard_tenant() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF (NEW.role_name IS NOT NULL) <> (SELECT s.isolation = 'roles' FROM rowhouse.settings s) THEN
+            RAISE EXCEPTION 'role_name of tenant % does not go with the isolation of the catalog', NEW.schema_name
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'tenants_role_name_isolation';
+        END IF;
+        RETURN NEW;
+    END IF;
     IF TG_OP = 'DELETE' THEN
         IF OLD.state NOT IN ('provisioning', 'trashed') THEN
             RAISE EXCEPTION 'tenant % is %, only a trashed tenant can be purged', OLD.schema_name, OLD.state
@@ -116,7 +130,7 @@ BEGIN
     NEW.updated_on = pg_catalog.clock_timestamp();
     RETURN NEW;
 END $$;
-CREATE TRIGGER tenants_guard BEFORE UPDATE OR DELETE ON rowhouse.tenants
+CREATE TRIGGER tenants_guard BEFORE INSERT OR UPDATE OR DELETE ON rowhouse.tenants
     FOR EACH ROW EXECUTE FUNCTION rowhouse.guard_tenant();
 
 -- Runs when the transaction commits, as whatever role that happens.
