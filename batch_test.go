@@ -189,19 +189,39 @@ func TestRetry(t *testing.T) {
 		_, err := pgx.CollectRows(rows, pgx.RowToMap)
 		return err
 	}
-	f.must(read(f.db))
+	prepared := func() { // by the second time it is
+		t.Helper()
+		for range 3 {
+			f.must(read(f.db))
+		}
+	}
+	prepared()
 	f.behind(`ALTER TABLE acme.marks ADD COLUMN a int`)
-	if err := f.db.InTx(ctx, func(tx pgx.Tx) error { return read(tx) }); !errors.Is(err, rowhouse.ErrRetry) {
+	later := func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT 1`)
+		return errors.Join(err, read(tx))
+	}
+	if err := f.db.InTx(ctx, later); !errors.Is(err, rowhouse.ErrRetry) {
 		t.Errorf("in a transaction: got %v, want ErrRetry", err)
 	}
-	f.must(f.db.InTx(ctx, func(tx pgx.Tx) error { return read(tx) }))
+	f.must(f.db.InTx(ctx, later))
+	prepared()
 	f.behind(`ALTER TABLE acme.marks ADD COLUMN b int`)
 	batch := &pgx.Batch{}
+	batch.Queue(`SELECT 1`)
 	batch.Queue(`SELECT * FROM marks`)
 	if err := f.db.SendBatch(ctx, batch).Close(); !errors.Is(err, rowhouse.ErrRetry) {
 		t.Errorf("in a batch: got %v, want ErrRetry", err)
 	}
 	f.must(f.db.SendBatch(ctx, batch).Close())
+	prepared()
+	f.behind(`ALTER TABLE acme.marks ADD COLUMN d int`)
+	f.must(f.db.InTx(ctx, func(tx pgx.Tx) error { return read(tx) })) // nothing was done before
+	prepared()
+	f.behind(`ALTER TABLE acme.marks ADD COLUMN e int`)
+	first := &pgx.Batch{}
+	first.Queue(`SELECT * FROM marks`)
+	f.must(f.db.SendBatch(ctx, first).Close())
 	f.behind(`ALTER TABLE acme.marks ADD COLUMN c int`)
 	f.must(read(f.db)) // outside of transactions nobody notices
 }

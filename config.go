@@ -32,12 +32,22 @@ type Config struct {
 	// replaced by a new one, between units of work (some 4 ms). A server's backend
 	// keeps about 330 kB for each tenant with ten tables that it has worked for
 	// and never gives them back; tenants keep to two connections each if they
-	// can, so it is seldom reached. Defaults to 250, about 80 MB.
+	// can. Where one connection has more tenants than this (twice the number of
+	// tenants, divided by MaxConns) it is replaced all the time: raise either.
+	// Defaults to 500, at most some 160 MB.
 	TenantsPerConn int
 
 	// StatementCacheCapacity is how many statements each connection keeps
 	// prepared. Defaults to 512.
 	StatementCacheCapacity int
+
+	// Limits are those of each tenant of which the catalog says nothing else.
+	// Defaults to none.
+	Limits Limits
+
+	// AcrossConns is how many connections one call of [Across] uses at once.
+	// Defaults to a quarter of MaxConns, but at least 1 and at most 4.
+	AcrossConns int32
 
 	// AfterConnect is called with each new connection before it is used, for
 	// example to register types. Work that it does is not bound: the search_path
@@ -48,6 +58,8 @@ type Config struct {
 // DB runs work as tenants. It is safe for concurrent use.
 type DB struct {
 	pool      *pool.Pool
+	limits    Limits
+	across    int // connections of one Across
 	settings  catalog.Settings
 	gaps      []catalog.Gap
 	shared    *bind.Binding
@@ -70,6 +82,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.StatementCacheCapacity <= 0 {
 		cfg.StatementCacheCapacity = 512
 	}
+	if err := cfg.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("rowhouse: Config.Limits: %w", err)
+	}
 	p, err := pool.Open(ctx, pool.Options{
 		URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, TenantsPerConn: cfg.TenantsPerConn,
 		Statements: cfg.StatementCacheCapacity, AfterConnect: cfg.AfterConnect,
@@ -77,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
-	db := &DB{pool: p}
+	db := &DB{pool: p, limits: cfg.Limits, across: acrossConns(int(cfg.AcrossConns), p.Slots())}
 	if err := db.check(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("rowhouse: %w", err)

@@ -54,7 +54,7 @@ func (db *DB) query(ctx context.Context, sql string, args []any) (*bind.Rows, er
 	if err != nil {
 		return nil, err
 	}
-	s, release, err := db.pool.Acquire(ctx, key(ctx))
+	s, release, err := db.acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
@@ -79,15 +79,12 @@ func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err != nil {
 		return failedBatch{err}
 	}
-	s, release, err := db.pool.Acquire(ctx, key(ctx))
+	s, release, err := db.acquire(ctx)
 	if err != nil {
 		return failedBatch{fmt.Errorf("rowhouse: %w", err)}
 	}
-	br := s.SendBatch(ctx, bind.Prelude{Binding: binding}, b)
-	br.OnClose = func(err error) error {
-		release()
-		return db.failed(ctx, err)
-	}
+	br := s.SendBatch(ctx, bind.Prelude{Binding: binding}, b, func(err error) error { return db.failed(ctx, err) })
+	br.OnClose = release
 	return br
 }
 
@@ -143,13 +140,19 @@ func (db *DB) failed(ctx context.Context, err error) error {
 // search_path; a rename in between is found by the row, though the name may be the
 // old one again.
 func (db *DB) overtaken(ctx context.Context, t *Tenant, err error) error {
-	switch catalog.Code(err) {
+	code := catalog.Code(err)
+	switch code {
 	case "42P01", "42703", "42883", "42704", "42501": // table, column, function, object, privilege
 	default:
 		return err
 	}
 	row, lookErr := catalog.ByID(ctx, db.pool, t.ID)
-	if errors.Is(lookErr, ErrUnknownTenant) || lookErr == nil && !row.UpdatedOn.Equal(t.UpdatedOn) {
+	changed := errors.Is(lookErr, ErrUnknownTenant)
+	if lookErr == nil {
+		// A privilege may be missing for the same reason as before.
+		changed = row.Schema != t.Schema || code != "42501" && !row.UpdatedOn.Equal(t.UpdatedOn)
+	}
+	if changed {
 		return fmt.Errorf("%w since it was looked up: %w", ErrTenantChanged, err)
 	}
 	return err

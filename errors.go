@@ -25,6 +25,11 @@ var (
 	// provisioning, archived or trashed. Nothing was sent to the database.
 	ErrTenantUnavailable = errors.New("rowhouse: the tenant is not available")
 
+	// ErrTenantBusy: the tenant has as much work waiting as it may, or it waited
+	// as long as it may; a [*LimitError] says which. Nothing was sent to the
+	// database.
+	ErrTenantBusy = errors.New("the tenant is busy")
+
 	// ErrTenantChanged: the tenant's schema is not the one that the catalog
 	// means. It was dropped, renamed, recreated or moved since the tenant was
 	// looked up, or behind rowhouse's back. The server refused the work.
@@ -54,6 +59,9 @@ var (
 var (
 	// ErrInvalidURL: the connection string cannot be read.
 	ErrInvalidURL = pool.ErrConfig
+
+	// ErrInvalidLimit: one of the [Limits] is below zero, or too long a time.
+	ErrInvalidLimit = errors.New("invalid limit")
 
 	// ErrNoCatalog: the database has no rowhouse catalog yet. The operator makes
 	// it, with "rowhouse migrate" or admin.Open.

@@ -151,8 +151,17 @@ func userOf(t testing.TB, raw string) string {
 // throughPgBouncer reaches the server through PgBouncer in transaction mode, with
 // fewer server connections than the application has connections.
 func throughPgBouncer(f *fleet) string {
-	bouncer := pgtest.PgBouncer(f.t, f.url, "default_pool_size = 2")
-	u, err := url.Parse(bouncer)
+	return f.pooled(pgtest.PgBouncer(f.t, f.url, "default_pool_size = 2"))
+}
+
+// throughPgBouncerNew is the same with one that keeps prepared statements.
+func throughPgBouncerNew(f *fleet) string {
+	return f.pooled(pgtest.PgBouncerNew(f.t, f.url, "default_pool_size = 2"))
+}
+
+// pooled is the application's URL with the address of a pooler.
+func (f *fleet) pooled(pooler string) string {
+	u, err := url.Parse(pooler)
 	f.must(err)
 	app, err := url.Parse(f.login)
 	f.must(err)
@@ -162,7 +171,9 @@ func throughPgBouncer(f *fleet) string {
 
 // everyWay runs a test for each way in which an application reaches the server.
 func everyWay(t *testing.T, test func(t *testing.T, via func(*fleet) string)) {
-	for name, via := range map[string]func(*fleet) string{"direct": nil, "pgbouncer": throughPgBouncer} {
+	for name, via := range map[string]func(*fleet) string{
+		"direct": nil, "pgbouncer": throughPgBouncer, "pgbouncer with prepared statements": throughPgBouncerNew,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, via)

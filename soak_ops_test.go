@@ -152,7 +152,7 @@ func (w *soakWork) insert() error {
 
 func (w *soakWork) insertTwice() error {
 	_, err := w.db.Exec(w.ctx, `INSERT INTO events (unit, n, mark) SELECT $1, 0, mark FROM owners, generate_series(1, 2)`, w.unit())
-	return wantCode(err, "23505")
+	return judgeCode(err, "23505")
 }
 
 // queue queues statements that write n rows of a unit, with reads between.
@@ -198,7 +198,7 @@ func (w *soakWork) batchFails() error {
 	b := w.queue(w.unit(), 1)
 	b.Queue(`SELECT 1 / $1::int`, 0)
 	b.Queue(`SELECT 1`)
-	return wantCode(w.db.SendBatch(w.ctx, b).Close(), "22012")
+	return judgeCode(w.db.SendBatch(w.ctx, b).Close(), "22012")
 }
 
 func (w *soakWork) eventRows(unit int64, n int) pgx.CopyFromSource {
@@ -220,7 +220,7 @@ func (w *soakWork) copyFails() error {
 	unit, n := w.unit(), 1+w.rng.IntN(30)
 	rows := pgx.CopyFromSlice(n+1, func(i int) ([]any, error) { return []any{unit, i % n, w.tenant.id}, nil })
 	_, err := w.db.CopyFrom(w.ctx, pgx.Identifier{"events"}, eventColumns, rows)
-	return wantCode(err, "23505")
+	return judgeCode(err, "23505")
 }
 
 // deferred is found to be wrong by the commit.
@@ -229,9 +229,9 @@ func (w *soakWork) deferred() error {
 	unit := w.unit()
 	if w.rng.IntN(2) == 0 {
 		_, err := w.db.Exec(w.ctx, orphan, unit, w.tenant.id)
-		return wantCode(err, "23503")
+		return judgeCode(err, "23503")
 	}
-	return wantCode(w.db.InTx(w.ctx, func(tx pgx.Tx) error {
+	return judgeCode(w.db.InTx(w.ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(w.ctx, orphan, unit, w.tenant.id)
 		return err
 	}), "23503")
@@ -250,7 +250,7 @@ func (w *soakWork) refused() error {
 		}
 	}
 	_, err := w.db.Exec(w.ctx, `SELECT set_config('role', 'none', true)`)
-	return wantCode(err, "42501")
+	return judgeCode(err, "42501")
 }
 
 // foreign names another tenant's table.
@@ -265,7 +265,7 @@ func (w *soakWork) foreign() error {
 		if err == nil && w.moving(w.other) {
 			return nil // the name may be the tenant's own now
 		}
-		if err := wantCode(err, "42501"); err != nil {
+		if err := judgeCode(err, "42501"); err != nil {
 			return err
 		}
 	}
@@ -293,7 +293,7 @@ func (w *soakWork) visit() error {
 	ctx := rowhouse.WithShared(w.ctx)
 	if w.rng.IntN(3) == 0 {
 		_, err := w.db.Exec(ctx, `SELECT * FROM wide`)
-		return wantCode(err, "42P01")
+		return judgeCode(err, "42P01")
 	}
 	unit := w.unit()
 	err := w.shared.wrote(unit, 2, w.db.InTx(ctx, func(tx pgx.Tx) error {

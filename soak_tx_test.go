@@ -169,7 +169,7 @@ func (p *soakProgram) savepoint(ctx context.Context, tx pgx.Tx, depth int) (kept
 		if err == nil && p.moving(other) {
 			break // the name may be the tenant's own now
 		}
-		if err := wantCode(err, "42501"); err != nil {
+		if err := judgeCode(err, "42501"); err != nil {
 			return 0, err
 		}
 	}

@@ -145,9 +145,9 @@ func undone(err error) bool {
 	return errors.As(err, &pgErr) && pgErr.Severity == "ERROR"
 }
 
-// wantCode returns nil for the error of PostgreSQL that was wanted. Others are
+// judgeCode returns nil for the error of PostgreSQL that was wanted. Others are
 // judged.
-func wantCode(err error, codes ...string) error {
+func judgeCode(err error, codes ...string) error {
 	switch {
 	case err == nil:
 		return wrong("no error, want %v", codes)

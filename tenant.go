@@ -69,6 +69,7 @@ type Tenant struct {
 	Metadata json.RawMessage `json:"metadata"`
 
 	home    string // the catalog that it is of
+	limits  Limits
 	binding *bind.Binding
 }
 
@@ -142,23 +143,27 @@ func (db *DB) load(ctx context.Context, key directory.Key) (*Tenant, string, err
 	if err != nil {
 		return nil, "", err
 	}
-	return NewTenant(row, db.settings), row.ID, nil
+	return NewTenant(row, db.settings, db.limits), row.ID, nil
 }
 
 // NewTenant is for rowhouse's own packages, which read the catalog: its arguments
-// cannot be made elsewhere. Applications look tenants up.
-func NewTenant(row catalog.Tenant, settings catalog.Settings) *Tenant {
+// cannot be made elsewhere. limits are those of which the catalog says nothing else.
+// Applications look tenants up.
+func NewTenant(row catalog.Tenant, settings catalog.Settings, limits Limits) *Tenant {
 	t := &Tenant{
 		ID: row.ID, Name: row.Name, Schema: row.Schema, Domain: row.Domain, Kind: row.Kind,
 		State: State(row.State), Database: row.Database, Metadata: row.Metadata,
 		CreatedOn: row.CreatedOn, UpdatedOn: row.UpdatedOn,
-		home: settings.Home,
+		home: settings.Home, limits: limits.with(row.Limits),
 	}
 	if t.State.workable() {
 		t.binding = bind.New(bind.Target{
 			Schema: row.Schema, SchemaOID: row.SchemaOID, Role: settings.RoleOf(row),
 			SearchPath: settings.SearchPath(row.Schema), TenantID: row.ID,
-			ReadOnly: t.State == StateReadOnly,
+			ReadOnly:         t.State == StateReadOnly,
+			StatementTimeout: t.limits.StatementTimeout, LockTimeout: t.limits.LockTimeout,
+			IdleInTransactionTimeout: t.limits.IdleInTransactionTimeout,
+			Shape:                    row.Shape, Hold: catalog.HoldKey(row.SchemaOID),
 		})
 	}
 	return t

@@ -56,7 +56,7 @@ func (db *DB) BeginTx(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, release, err := db.pool.Acquire(ctx, key(ctx))
+	session, release, err := db.acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
@@ -195,9 +195,7 @@ func (tx *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchRes
 	if err != nil {
 		return failedBatch{err}
 	}
-	br := tx.session.SendBatch(ctx, prelude, b)
-	br.OnClose = func(err error) error { return tx.failed(ctx, err) }
-	return br
+	return tx.session.SendBatch(ctx, prelude, b, func(err error) error { return tx.failed(ctx, err) })
 }
 
 // CopyFrom copies rows into a table; see [DB.CopyFrom].
@@ -205,7 +203,7 @@ func (tx *transaction) CopyFrom(ctx context.Context, table pgx.Identifier, colum
 	if err := tx.ensureBegun(ctx); err != nil {
 		return 0, err
 	}
-	n, err := tx.session.Conn().CopyFrom(ctx, table, columns, rows)
+	n, err := tx.session.CopyFrom(ctx, table, columns, rows)
 	return n, tx.failed(ctx, err)
 }
 
@@ -259,11 +257,12 @@ func (tx *transaction) Commit(ctx context.Context) error {
 		return errors.Join(err, tx.control(ctx, "release savepoint "+tx.name))
 	}
 	defer tx.end(ctx)
-	if err == nil && prelude.Begin == "" {
+	switch {
+	case err != nil:
+	case prelude.Begin == "":
 		err = tx.session.Commit(ctx)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = ctx.Err() // nothing was sent that could have noticed
+	default: // nothing was sent that could have noticed
+		err = ctx.Err()
 	}
 	return tx.failed(ctx, err)
 }
@@ -286,8 +285,7 @@ func (tx *transaction) Rollback(ctx context.Context) error {
 
 // control sends what sets or ends a savepoint; its text is from here only.
 func (tx *transaction) control(ctx context.Context, sql string) error {
-	_, err := tx.session.Conn().PgConn().Exec(ctx, sql).ReadAll()
-	return tx.failed(ctx, err)
+	return tx.failed(ctx, tx.session.Control(ctx, sql))
 }
 
 // end rolls back what is still open and gives the connection back.

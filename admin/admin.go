@@ -145,7 +145,7 @@ func (a *Admin) Tenant(ctx context.Context, schema string) (*rowhouse.Tenant, er
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	return rowhouse.NewTenant(row, a.settings), nil
+	return rowhouse.NewTenant(row, a.settings, rowhouse.Limits{}), nil
 }
 
 // Tenants lists all tenants, in any state, in the order of their schema names.
@@ -156,7 +156,7 @@ func (a *Admin) Tenants(ctx context.Context) ([]*rowhouse.Tenant, error) {
 	}
 	tenants := make([]*rowhouse.Tenant, len(rows))
 	for i, row := range rows {
-		tenants[i] = rowhouse.NewTenant(row, a.settings)
+		tenants[i] = rowhouse.NewTenant(row, a.settings, rowhouse.Limits{})
 	}
 	return tenants, nil
 }
@@ -196,7 +196,7 @@ func (a *Admin) change(ctx context.Context, schema, action string, fn func(tx pg
 	if err != nil {
 		return nil, fmt.Errorf("admin: %s: %w", action, err)
 	}
-	return rowhouse.NewTenant(after, a.settings), nil
+	return rowhouse.NewTenant(after, a.settings, rowhouse.Limits{}), nil
 }
 
 // Errors, besides those of package rowhouse. Each is wrapped with what was being
@@ -204,6 +204,9 @@ func (a *Admin) change(ctx context.Context, schema, action string, fn func(tx pg
 var (
 	// ErrForeignSchema: the database has a schema "rowhouse" that is no catalog.
 	ErrForeignSchema = catalog.ErrForeignSchema
+	// ErrInUse: the tenant's transactions did not end in time.
+	ErrInUse = catalog.ErrInUse
+
 	// ErrSchemaTaken: a tenant has that schema name already.
 	ErrSchemaTaken = errors.New("the schema name is taken by another tenant")
 	// ErrSchemaExists: the database has a schema of that name, which rowhouse

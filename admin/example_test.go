@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"testing/fstest"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -130,4 +131,36 @@ func ExampleIsolationError() {
 	fmt.Println(errors.As(err, &other), other.Catalog, other.Asked)
 	// Output:
 	// true search_path roles
+}
+
+func ExampleAdmin_SetLimits() {
+	ctx := context.Background()
+	operator, err := admin.Open(ctx, admin.Config{DatabaseURL: exampleDatabase("limits_example")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer operator.Close()
+	if _, err := operator.Create(ctx, admin.CreateParams{Name: "Acme", Schema: "acme", Kind: "free"}); err != nil {
+		log.Fatal(err)
+	}
+
+	// Tenants of kind "free" share the house with everybody; acme may work for longer.
+	_, err = operator.SetLimits(ctx, admin.LimitScope{Kind: "free"}, admin.LimitsOverride{
+		Connections: new(2), Waiting: new(20), StatementTimeout: new(5 * time.Second),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = operator.SetLimits(ctx, admin.LimitScope{Schema: "acme"}, admin.LimitsOverride{StatementTimeout: new(time.Minute)})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	limits, err := operator.TenantLimits(ctx, "acme")
+	if err != nil {
+		log.Fatal(err)
+	}
+	effective := limits.Effective(rowhouse.Limits{Wait: time.Second}) // of rowhouse.Config
+	fmt.Println(effective.Connections, effective.Waiting, effective.Wait, effective.StatementTimeout)
+	// Output: 2 20 1s 1m0s
 }

@@ -16,16 +16,16 @@ import (
 // nothing. The tenant keeps its ID, domains, role and data, and is served on.
 // Renaming it to the name that it has does nothing.
 //
-// It waits for a migration of the tenant that is running and, with
-// [IsolationSearchPath], for the transactions that are open in the database if
-// another tenant had the new name before. A statement of the
-// application that is under way finishes or fails with
-// [rowhouse.ErrTenantChanged]; so does the next one of a transaction that was
-// open. The next look-up finds the tenant under its new name, in every process.
+// It waits for a migration of the tenant that is running, for the tenant's open
+// transactions and batches (some seconds, the last of which refuse new ones with
+// [rowhouse.ErrTenantChanged]) and, with [IsolationSearchPath], for all that are open
+// in the database if another tenant had the new name before. A single statement that
+// is under way finishes or fails with [rowhouse.ErrTenantChanged]. The next look-up
+// finds the tenant under its new name, in every process.
 //
 // A deleted tenant can be renamed too, which frees its name. It returns
 // [ErrSchemaName], [rowhouse.ErrUnknownTenant], [ErrSchemaTaken],
-// [ErrSchemaExists], [rowhouse.ErrTenantChanged] when the schema that bears the
+// [ErrSchemaExists], [ErrInUse], [rowhouse.ErrTenantChanged] when the schema that bears the
 // tenant's name is not its own, and a [*StateError] for a tenant that is being
 // created or purged.
 func (a *Admin) Rename(ctx context.Context, schema, newSchema string) (*rowhouse.Tenant, error) {
@@ -58,6 +58,9 @@ func (a *Admin) rename(ctx context.Context, seen catalog.Tenant, newSchema strin
 		// Before the row, as migrators do. One that works outside of a
 		// transaction holds nothing else.
 		if err := catalog.LockSchema(ctx, tx, seen.ID); err != nil {
+			return err
+		}
+		if err := catalog.Hold(ctx, tx, seen.SchemaOID); err != nil {
 			return err
 		}
 		if err := catalog.BecomeOwner(ctx, tx, a.settings); err != nil {

@@ -368,73 +368,68 @@ func readMark(ctx context.Context, db interface {
 // that may have it in its search_path, whichever way the name was given up.
 func TestNameOfAnOpenTransaction(t *testing.T) {
 	t.Parallel()
-	for how, giveUp := range map[string]func(h *house){
-		"renamed": func(h *house) {
-			_, err := h.admin.Rename(h.t.Context(), "acme", "apex")
-			h.must(err)
+	for what, take := range map[string]func(ctx context.Context, h *house) error{
+		"created": func(ctx context.Context, h *house) error {
+			_, err := h.admin.Create(ctx, admin.CreateParams{Name: "Another", Schema: "acme"})
+			return err
 		},
-		"purged": func(h *house) {
-			h.trash("acme")
-			h.must(h.admin.Purge(h.t.Context(), "acme"))
+		"renamed": func(ctx context.Context, h *house) error {
+			_, err := h.admin.Rename(ctx, "beta", "acme")
+			return err
 		},
 	} {
-		for what, take := range map[string]func(ctx context.Context, h *house) error{
-			"created": func(ctx context.Context, h *house) error {
-				_, err := h.admin.Create(ctx, admin.CreateParams{Name: "Another", Schema: "acme"})
-				return err
-			},
-			"renamed": func(ctx context.Context, h *house) error {
-				_, err := h.admin.Rename(ctx, "beta", "acme")
-				return err
-			},
-		} {
-			t.Run(how+", "+what, func(t *testing.T) {
-				t.Parallel()
-				h := newHouseOf(t, admin.IsolationSearchPath, desk())
-				h.create("acme")
-				h.create("beta")
-				db, ctx := h.as("acme")
-				tx, err := db.Begin(ctx)
-				h.must(err)
-				_, err = tx.Exec(ctx, `SELECT 1`) // bound, and holding no table
-				h.must(err)
-				giveUp(h)
-				impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				defer cancel()
-				before := h.snapshot()
-				wantIs(t, "while the transaction is open", take(impatient, h), context.DeadlineExceeded)
-				h.wantUnchanged(before, "while the transaction is open")
-				taken := make(chan error, 1)
-				go func() { taken <- take(t.Context(), h) }()
-				_, err = tx.Exec(ctx, `SELECT * FROM tickets`)
-				wantIs(t, "the next statement", err, rowhouse.ErrTenantChanged)
-				h.must(tx.Rollback(ctx))
-				h.must(<-taken)
-			})
-		}
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHouseOf(t, admin.IsolationSearchPath, desk())
+			h.create("acme")
+			h.create("beta")
+			db, ctx := h.as("acme")
+			tx, err := db.Begin(ctx)
+			h.must(err)
+			_, err = tx.Exec(ctx, `SELECT 1`) // bound, and holding no table
+			h.must(err)
+			h.trash("acme")
+			h.must(h.admin.Purge(h.t.Context(), "acme"))
+			impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			before := h.snapshot()
+			wantIs(t, "while the transaction is open", take(impatient, h), context.DeadlineExceeded)
+			h.wantUnchanged(before, "while the transaction is open")
+			taken := make(chan error, 1)
+			go func() { taken <- take(t.Context(), h) }()
+			_, err = tx.Exec(ctx, `SELECT * FROM tickets`)
+			wantIs(t, "the next statement", err, rowhouse.ErrTenantChanged)
+			h.must(tx.Rollback(ctx))
+			h.must(<-taken)
+		})
 	}
 }
 
-// A transaction that was open while its tenant was renamed is told, and is not
-// committed.
+// A tenant with an open transaction is not renamed: the rename waits, and gives up
+// after a while. The transaction notices nothing.
 func TestRenameDuringTransaction(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, desk())
 	h.create("acme")
 	db, ctx := h.as("acme")
-	err := db.InTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO tickets (title) VALUES ('x')`); err != nil {
+	const insert = `INSERT INTO tickets (title) VALUES ('x')`
+	h.must(db.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, insert); err != nil {
 			return err
 		}
-		if _, err := h.admin.Rename(t.Context(), "acme", "apex"); err != nil {
-			return err
-		}
-		_, err := tx.Exec(t.Context(), `INSERT INTO tickets (title) VALUES ('y')`) // no tenant in the context is fine
+		impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := h.admin.Rename(impatient, "acme", "apex")
+		wantIs(t, "an impatient rename", err, context.DeadlineExceeded)
+		_, err = h.admin.Rename(t.Context(), "acme", "apex")
+		wantIs(t, "a patient rename", err, admin.ErrInUse)
+		_, err = tx.Exec(t.Context(), insert) // no tenant in the context is fine
 		return err
-	})
-	wantIs(t, "the next statement", err, rowhouse.ErrTenantChanged)
-	if n := one[int](h, `SELECT count(*) FROM apex.tickets`); n != 0 {
-		t.Errorf("%d rows were committed", n)
+	}))
+	_, err := h.admin.Rename(t.Context(), "acme", "apex")
+	h.must(err)
+	if n := one[int](h, `SELECT count(*) FROM apex.tickets`); n != 2 {
+		t.Errorf("%d rows were committed, want 2", n)
 	}
 }
 

@@ -39,7 +39,7 @@ type neighbours struct {
 type sharing func(ctx context.Context, s stage) (neighbours, error)
 
 // sharings are the rows of the table about noise.
-func sharings() []sharing { return []sharing{sharePool, shareHouse} }
+func sharings() []sharing { return []sharing{sharePool, shareHouse, shareLimited} }
 
 // sharePool is one pgxpool for both.
 func sharePool(ctx context.Context, s stage) (neighbours, error) {
@@ -61,6 +61,12 @@ func sharePool(ctx context.Context, s stage) (neighbours, error) {
 // shareHouse is rowhouse as it is without settings.
 func shareHouse(ctx context.Context, s stage) (neighbours, error) {
 	return share(ctx, s, "rowhouse", rowhouse.Config{})
+}
+
+// shareLimited is rowhouse with a limit that leaves connections free. It lets the
+// noisy tenant wait as long as it likes.
+func shareLimited(ctx context.Context, s stage) (neighbours, error) {
+	return share(ctx, s, "rowhouse, 4 connections a tenant", rowhouse.Config{Limits: rowhouse.Limits{Connections: 4}})
 }
 
 func share(ctx context.Context, s stage, name string, cfg rowhouse.Config) (neighbours, error) {

@@ -35,7 +35,7 @@ func Example() {
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var schema string
 		if err := db.QueryRow(r.Context(), "SELECT current_schema()").Scan(&schema); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			tenanthttp.Error(w, r, err)
 			return
 		}
 		fmt.Fprintf(w, "this is %s", schema)

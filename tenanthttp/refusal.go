@@ -1,15 +1,19 @@
 package tenanthttp
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rowhouse/rowhouse"
 )
@@ -27,24 +31,62 @@ type Refusal struct {
 	// Config.RetryAfter for 503 and to nothing for all else.
 	RetryAfter time.Duration
 
-	// Tenant is the tenant that the request is for, which no work of the request
-	// runs as. It is nil when there is none, or none that the visitor may know
-	// of. The middleware sets it.
+	// Tenant is the tenant that the request is for; unless the refusal is by
+	// [Error], no work of the request runs as it. It is nil when there is none, or
+	// none that the visitor may know of. The middleware sets it.
 	Tenant *rowhouse.Tenant
 
 	// Err is the cause. Visitors are not told. May be nil.
 	Err error
 }
 
-// refusalOf makes of Validate's error a refusal that is free to be changed.
-func refusalOf(err error, t *rowhouse.Tenant) *Refusal {
-	refusal := &Refusal{Err: err}
+// RefusalOf is the answer to a request for an error of its handler, nil for an error
+// that says nothing about one:
+//
+//	error                                        answer
+//	a [*Refusal]                                 what it says
+//	[rowhouse.ErrTenantBusy]                     429, Retry-After a second
+//	[rowhouse.ErrTenantChanged], [rowhouse.ErrRetry]
+//	                                             503, Retry-After a second
+//	[rowhouse.ErrTenantUnavailable]              503
+//	a time-out of the context, or one of
+//	PostgreSQL's (57014, 55P03, 25P03)           503
+//
+// The refusal is the caller's own. Its Tenant is not set.
+func RefusalOf(err error) *Refusal {
 	var given *Refusal
-	if errors.As(err, &given) && given != nil {
+	var pgErr *pgconn.PgError
+	refusal := &Refusal{Status: http.StatusServiceUnavailable, Err: err}
+	switch {
+	case errors.As(err, &given):
+		if given == nil {
+			return nil
+		}
 		*refusal = *given
+		if refusal.Status < 400 || refusal.Status > 599 {
+			refusal.Status = http.StatusForbidden
+		}
+	case errors.Is(err, rowhouse.ErrTenantBusy):
+		refusal.Status, refusal.RetryAfter = http.StatusTooManyRequests, time.Second
+	case errors.Is(err, rowhouse.ErrTenantChanged), errors.Is(err, rowhouse.ErrRetry):
+		refusal.RetryAfter = time.Second
+	case errors.Is(err, rowhouse.ErrTenantUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &pgErr) && slices.Contains(timeouts, pgErr.Code):
+	default:
+		return nil
 	}
-	if refusal.Status < 400 || refusal.Status > 599 {
-		refusal.Status = http.StatusForbidden
+	return refusal
+}
+
+// timeouts are PostgreSQL's codes for a statement that was cancelled, a lock that did
+// not come and a transaction that idled.
+var timeouts = []string{"57014", "55P03", "25P03"}
+
+// refusalByValidate makes a refusal of Validate's error.
+func refusalByValidate(err error, t *rowhouse.Tenant) *Refusal {
+	refusal := RefusalOf(err)
+	if refusal == nil {
+		refusal = &Refusal{Status: http.StatusForbidden, Err: err}
 	}
 	refusal.Tenant = t
 	return refusal
@@ -103,6 +145,10 @@ func detailOf(status int) string {
 		return "There is no site at this address."
 	case http.StatusGone:
 		return "This site has been closed."
+	case http.StatusTooManyRequests:
+		return "There is a lot to do for this site at the moment. Please try again in a moment."
+	case http.StatusInternalServerError:
+		return "Something went wrong here. Please try again later."
 	case http.StatusServiceUnavailable:
 		return "This site is not available at the moment. Please try again in a while."
 	}

@@ -12,6 +12,10 @@
 //	trashed, unknown host, invalid host     404
 //	the look-up failed                      503 with Retry-After
 //
+// A handler that fails answers with [Error], which knows rowhouse's errors: 429 for
+// a tenant that has too much to do ([rowhouse.Limits]), 503 for one that cannot be
+// served any more.
+//
 // What holds:
 //
 //   - A handler behind it runs with the tenant of the Host in its context, or with
@@ -30,6 +34,7 @@
 package tenanthttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,8 +51,8 @@ const DefaultRetryAfter = 30 * time.Second
 // decides. Its zero value serves active tenants and refuses all else.
 type Config struct {
 	// Validate is called for each request whose tenant is served, which is in the
-	// request's context. An error refuses the request: with 403, or with what a
-	// [*Refusal] in its chain says. Defaults to none.
+	// request's context. An error refuses the request: with what [RefusalOf] makes
+	// of it, a [*Refusal] in its chain for one, else with 403. Defaults to none.
 	Validate func(r *http.Request, t *rowhouse.Tenant) error
 
 	// Public serves the public site: requests that belong to no tenant. No
@@ -67,7 +72,8 @@ type Config struct {
 	// must write the status. Defaults to none.
 	NotFound http.Handler
 
-	// Refuse answers requests that are refused. Retry-After is set already where
+	// Refuse answers requests that are refused, by the middleware or by [Error] in
+	// a handler behind it. Retry-After is set already where
 	// it belongs; the function writes status and body. It may be called for any
 	// status, and may leave some to the default by calling [Refusal.ServeHTTP].
 	// Defaults to that for all.
@@ -77,22 +83,15 @@ type Config struct {
 	// seconds. Defaults to [DefaultRetryAfter].
 	RetryAfter time.Duration
 
-	// Log gets look-ups that failed. Defaults to [slog.Default].
+	// Log gets look-ups that failed, and what [Error] answers with 500 or more.
+	// Defaults to [slog.Default].
 	Log *slog.Logger
 }
 
 // New returns a middleware that finds tenants in db. Its error wraps
 // [rowhouse.ErrInvalidHost]: one of the PublicHosts is no host.
 func New(db *rowhouse.DB, cfg Config) (func(http.Handler) http.Handler, error) {
-	if cfg.RetryAfter <= 0 {
-		cfg.RetryAfter = DefaultRetryAfter
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	if cfg.Refuse == nil {
-		cfg.Refuse = func(w http.ResponseWriter, r *http.Request, refusal *Refusal) { refusal.ServeHTTP(w, r) }
-	}
+	cfg = cfg.withDefaults()
 	find, err := byHost(db, cfg.PublicHosts)
 	if err != nil {
 		return nil, err
@@ -105,6 +104,48 @@ func New(db *rowhouse.DB, cfg Config) (func(http.Handler) http.Handler, error) {
 		return h
 	}, nil
 }
+
+func (cfg Config) withDefaults() Config {
+	if cfg.RetryAfter <= 0 {
+		cfg.RetryAfter = DefaultRetryAfter
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Refuse == nil {
+		cfg.Refuse = func(w http.ResponseWriter, r *http.Request, refusal *Refusal) { refusal.ServeHTTP(w, r) }
+	}
+	return cfg
+}
+
+// Error answers a request whose handler failed: with what [RefusalOf] makes of err,
+// else with 500. Behind the middleware it does so as [Config.Refuse] answers, with
+// Retry-After where it belongs, and logs what it answers with 500 or more. The
+// visitor is not told of err. Return from the handler afterwards, as with
+// [http.Error]; it is too late once the handler has written something.
+func Error(w http.ResponseWriter, r *http.Request, err error) {
+	h, ok := r.Context().Value(handlerKey{}).(*handler)
+	if !ok {
+		h = &handler{Config: Config{}.withDefaults()}
+	}
+	refusal := RefusalOf(err)
+	if refusal == nil {
+		refusal = &Refusal{Status: http.StatusInternalServerError, Err: err}
+	}
+	if refusal.Status >= http.StatusInternalServerError && r.Context().Err() == nil { // a visitor who left is no news
+		h.Log.ErrorContext(r.Context(), "request failed", "host", r.Host, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if t, err := rowhouse.FromContext(r.Context()); err == nil {
+		refusal.Tenant = t
+	}
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		w.Header().Del(name) // of the answer that there would have been
+	}
+	h.answer(w, r, refusal)
+}
+
+// handlerKey is the key under which a request's context has the middleware.
+type handlerKey struct{}
 
 // finder is a strategy to find the tenant of a request. Neither tenant nor error
 // means the public site; [rowhouse.ErrUnknownTenant] and
@@ -145,7 +186,8 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Host")
 	tenant, err := h.find(r)
-	unbound := r.WithContext(rowhouse.WithTenant(r.Context(), nil))
+	ctx := context.WithValue(r.Context(), handlerKey{}, h)
+	unbound := r.WithContext(rowhouse.WithTenant(ctx, nil))
 	refusal := h.judge(tenant, err)
 	switch {
 	case refusal != nil && refusal.Status == http.StatusNotFound:
@@ -158,10 +200,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Public.ServeHTTP(w, unbound)
 		return
 	}
-	bound := r.WithContext(rowhouse.WithTenant(r.Context(), tenant))
+	bound := r.WithContext(rowhouse.WithTenant(ctx, tenant))
 	if h.Validate != nil {
 		if err := h.Validate(bound, tenant); err != nil {
-			h.refuse(w, unbound, refusalOf(err, tenant))
+			h.refuse(w, unbound, refusalByValidate(err, tenant))
 			return
 		}
 	}
@@ -213,13 +255,17 @@ func (h *handler) notFound(w http.ResponseWriter, r *http.Request, refusal *Refu
 
 // refuse has a request answered that no handler will see.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
-	if refusal.Status == http.StatusServiceUnavailable {
-		if refusal.RetryAfter <= 0 {
-			refusal.RetryAfter = h.RetryAfter
-		}
-		if refusal.Tenant == nil && r.Context().Err() == nil { // a visitor who left is no news
-			h.Log.ErrorContext(r.Context(), "tenant look-up failed", "host", r.Host, "error", refusal.Err)
-		}
+	lookUp := refusal.Status == http.StatusServiceUnavailable && refusal.Tenant == nil
+	if lookUp && r.Context().Err() == nil { // a visitor who left is no news
+		h.Log.ErrorContext(r.Context(), "tenant look-up failed", "host", r.Host, "error", refusal.Err)
+	}
+	h.answer(w, r, refusal)
+}
+
+// answer has a request answered, and says when to come again.
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	if refusal.Status == http.StatusServiceUnavailable && refusal.RetryAfter <= 0 {
+		refusal.RetryAfter = h.RetryAfter
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	if refusal.RetryAfter > 0 {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 
-	"github.com/rowhouse/rowhouse"
 	"github.com/rowhouse/rowhouse/tenanthttp"
 )
 
@@ -92,12 +91,22 @@ func (a *app) page(fn func(http.ResponseWriter, *http.Request) error) http.Handl
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := fn(w, r); err != nil {
-			a.problem(w, r, statusOf(err), err)
+			a.fail(w, r, err)
 		}
 	})
 }
 
-// statusOf is the HTTP status for an error of a handler.
+// fail answers for a handler that failed. What rowhouse's errors mean the middleware
+// knows; its answers come by refuse.
+func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if tenanthttp.RefusalOf(err) != nil {
+		tenanthttp.Error(w, r, err)
+		return
+	}
+	a.problem(w, r, statusOf(err), err)
+}
+
+// statusOf is the HTTP status for another error of a handler.
 func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -107,8 +116,6 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, errBadForm):
 		return http.StatusBadRequest
-	case errors.Is(err, rowhouse.ErrTenantUnavailable), errors.Is(err, rowhouse.ErrTenantChanged):
-		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
@@ -128,7 +135,7 @@ func readForm(r *http.Request) error {
 // served.
 func (a *app) refuse(w http.ResponseWriter, r *http.Request, refusal *tenanthttp.Refusal) {
 	p := page{Title: http.StatusText(refusal.Status), Data: problemOf(refusal.Status)}
-	if refusal.Tenant != nil {
+	if closed := refusal.Tenant != nil && !refusal.Tenant.IsActive(); closed {
 		p.Data = problemData{refusal.Status, refusal.Tenant.Name + " is closed at the moment", refusal.Tenant.Name + " is " + string(refusal.Tenant.State) + ". Its tickets are kept."}
 	} else if refusal.Status == http.StatusNotFound {
 		p.Data = problemData{refusal.Status, "Nobody lives here", "No company has its desk at " + r.Host + "."}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rowhouse/rowhouse"
+	"github.com/rowhouse/rowhouse/admin"
 	"github.com/rowhouse/rowhouse/internal/pgtest"
 )
 
@@ -162,6 +164,37 @@ func TestClosedCompany(t *testing.T) {
 	v.get(acmeHost, "/").want(t, 403, "Acme is closed at the moment", "suspended").wantNot(t, "Printer")
 	v.get(siteHost, "/").want(t, 200).wantNot(t, acmeHost)
 	v.get(acmeHost, "/static/style.css").want(t, 200, "--accent")
+}
+
+// A company that has too much to do is told so, and another is served.
+func TestBusyCompany(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t)
+	acme, err := v.app.db.TenantBySchema(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.app.operator.SetLimits(t.Context(), admin.LimitScope{Schema: "acme"}, admin.LimitsOverride{Connections: new(1), Wait: new(time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); acme.Limits().Connections != 1 && time.Now().Before(deadline); {
+		if acme, err = v.app.db.TenantBySchema(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx, err := v.app.db.Begin(rowhouse.WithTenant(t.Context(), acme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.get(acmeHost, "/").want(t, 429, "A lot to do", "Acme").wantNot(t, "Printer")
+	if got := v.get(acmeHost, "/").header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After is %q", got)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.get(acmeHost, "/").want(t, 200, "Printer")
 }
 
 func TestHeaders(t *testing.T) {

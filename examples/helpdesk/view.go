@@ -119,6 +119,8 @@ func problemOf(status int) problemData {
 		return problemData{status, "Not allowed", "The form was sent from another site. Open the desk and send it from there."}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		return problemData{status, "That did not fit", "The form could not be read, or it was too large."}
+	case http.StatusTooManyRequests:
+		return problemData{status, "A lot to do", "Too many requests to this desk are waiting already. Please try again in a moment."}
 	case http.StatusServiceUnavailable:
 		return problemData{status, "Back in a moment", "The desk is not available right now. Please try again."}
 	}

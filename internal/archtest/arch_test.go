@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"internal/script":    {"internal/catalog", "internal/ident", "internal/sqlfile", "internal/sqltext"},
 	"internal/directory": {"internal/catalog"},
 	"internal/pool":      {"internal/bind"},
-	"internal/bind":      {"internal/catalog", "internal/sqltext"},
+	"internal/bind":      {"internal/catalog", "internal/ident", "internal/sqltext"},
 	"internal/catalog":   {"internal/ident"},
 	"internal/sqlfile":   {"internal/sqltext"},
 	"internal/ident":     {},

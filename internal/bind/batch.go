@@ -10,19 +10,41 @@ import (
 )
 
 // SendBatch sends the statements of a batch after their prelude, all in one
-// flight; those that the connection has not seen are described in one flight
-// before. Without a transaction the batch is a unit of work of its own: all of it
-// or nothing. The results must be closed before the session is used again.
-func (s *Session) SendBatch(ctx context.Context, prelude Prelude, b *pgx.Batch) *BatchResults {
-	br := &BatchResults{ctx: ctx, session: s, queued: b.QueuedQueries}
-	s.cache.trim()
-	flight, err := s.sendBatch(ctx, prelude, b)
-	if err != nil {
-		br.err = s.ended(ctx, err)
-		return br
+// flight; those that are not known are described in one flight before. Without a
+// transaction the batch is a unit of work of its own: all of it or nothing. The
+// results must be closed before the session is used again.
+//
+// failed, if not nil, is asked once for the error to report instead of the batch's.
+func (s *Session) SendBatch(ctx context.Context, prelude Prelude, b *pgx.Batch, failed func(error) error) *BatchResults {
+	br := &BatchResults{ctx: ctx, session: s, queued: b.QueuedQueries, failed: failed}
+	s.prepared.trim()
+	s.enter(prelude)
+	prelude.batch = true
+	err := br.send(prelude, b)
+	if err != nil && br.stale(err, 0) {
+		switch {
+		case ctx.Err() != nil:
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		case prelude.Binding == nil:
+			err = fmt.Errorf("%w: %w", ErrRetry, err)
+		case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
+			err = br.send(prelude, b)
+		}
 	}
-	br.flight = flight
+	br.fail(err)
 	return br
+}
+
+// send sends the batch and waits for the answer to the first statement.
+func (br *BatchResults) send(prelude Prelude, b *pgx.Batch) (err error) {
+	if br.flight, br.described, err = br.session.sendBatch(br.ctx, prelude, b); err != nil || len(b.QueuedQueries) == 0 {
+		return err
+	}
+	if br.first, err = br.flight.GetResults(); err != nil {
+		err = br.flight.end(err)
+		br.flight = nil
+	}
+	return err
 }
 
 type queuedStatement struct {
@@ -30,79 +52,102 @@ type queuedStatement struct {
 	args []any
 }
 
-func (s *Session) sendBatch(ctx context.Context, prelude Prelude, b *pgx.Batch) (*flight, error) {
+// sendBatch returns the flight and which statements were described for it.
+func (s *Session) sendBatch(ctx context.Context, prelude Prelude, b *pgx.Batch) (*flight, map[string]bool, error) {
 	queued := make([]queuedStatement, len(b.QueuedQueries))
 	for i, q := range b.QueuedQueries {
 		sql, args, err := s.rewrite(ctx, q.SQL, q.Arguments)
 		if err != nil {
-			return nil, fmt.Errorf("statement %d of the batch: %w", i+1, err)
+			return nil, nil, fmt.Errorf("statement %d of the batch: %w", i+1, err)
 		}
 		queued[i] = queuedStatement{sql, args}
 	}
-	known, err := s.describeBatch(ctx, &prelude, queued)
+	known, described, err := s.lookupBatch(ctx, &prelude, queued)
 	if err != nil {
-		return nil, err
+		return nil, described, err
 	}
 	for i, q := range queued { // before anything is sent
-		if err := s.encode(known[q.sql], q.args); err != nil {
-			return nil, fmt.Errorf("statement %d of the batch: %w", i+1, err)
+		if err := s.encode(known[q.sql].sd, q.args); err != nil {
+			return nil, nil, fmt.Errorf("statement %d of the batch: %w", i+1, err)
 		}
 	}
 	f := s.start(ctx, prelude)
+	for sql, st := range known {
+		if !st.prepared && s.admits(sql) {
+			known[sql] = f.prepare(own{s.binding.own, sql}, st.sd)
+		}
+	}
 	for _, q := range queued {
-		_ = s.encode(known[q.sql], q.args) // as it went above
-		s.send(f, q.sql, known[q.sql])
+		_ = s.encode(known[q.sql].sd, q.args) // as it went above
+		f.send(q.sql, known[q.sql])
 	}
 	if err := f.sync(); err != nil {
-		return nil, f.end(err)
+		return nil, described, f.end(err)
 	}
-	return f, nil
+	return f, described, nil
 }
 
-// describeBatch finds the descriptions of a batch's statements, and describes
-// those that are not known in one flight.
-func (s *Session) describeBatch(ctx context.Context, prelude *Prelude, queued []queuedStatement) (map[string]*pgconn.StatementDescription, error) {
-	known := make(map[string]*pgconn.StatementDescription, len(queued))
+// lookupBatch finds what is known of a batch's statements, and describes in one
+// flight those that are not.
+func (s *Session) lookupBatch(ctx context.Context, prelude *Prelude, queued []queuedStatement) (known map[string]sendable, described map[string]bool, err error) {
+	known, described = make(map[string]sendable, len(queued)), make(map[string]bool)
 	var cold []string
 	for _, q := range queued {
 		if _, seen := known[q.sql]; seen {
 			continue
 		}
-		sd := s.cache.get(q.sql)
-		if known[q.sql] = sd; sd == nil {
+		st, ok := s.lookup(q.sql)
+		if ok {
+			// Arguments that do not fit may fit what the statement is now.
+			if err := s.encode(st.sd, q.args); err != nil {
+				s.prepared.drop(own{s.binding.own, q.sql})
+				ok = false
+			}
+		}
+		if known[q.sql] = st; !ok {
 			cold = append(cold, q.sql)
+			described[q.sql] = true
 		}
 	}
 	if len(cold) == 0 {
-		return known, nil
+		return known, described, nil
 	}
-	described, err := s.describe(ctx, *prelude, cold)
-	if err != nil {
-		return nil, err
+	if err := s.describe(ctx, prelude, cold); err != nil {
+		return nil, described, err
 	}
-	for i, sd := range described {
-		known[cold[i]] = sd
+	for _, sql := range cold {
+		known[sql], _ = s.lookup(sql)
 	}
-	if !prelude.alone() {
-		*prelude = Prelude{}
-	}
-	return known, nil
+	return known, described, nil
 }
 
 // BatchResults are the answers to a batch, read in the order of its statements.
 // It implements [pgx.BatchResults].
 type BatchResults struct {
-	ctx     context.Context // of the batch, to tell why it was cancelled
-	session *Session
-	flight  *flight
-	queued  []*pgx.QueuedQuery
-	next    int // index of the statement whose answer is next
-	open    pgx.Rows
-	closed  bool
-	err     error
-	// OnClose is called once, when the session can be used again. It gets the
-	// batch's error and returns the one to report. May be nil.
-	OnClose func(error) error
+	ctx       context.Context // of the batch, to tell why it was cancelled
+	session   *Session
+	flight    *flight
+	queued    []*pgx.QueuedQuery
+	described map[string]bool // statements that were described for the batch
+	first     any             // the answer to the first statement, until it is read
+	next      int             // index of the statement whose answer is next
+	open      pgx.Rows
+	closed    bool
+	err       error
+	failed    func(error) error
+	// OnClose is called once, when the session can be used again. May be nil.
+	OnClose func()
+}
+
+// fail ends the batch with its first error.
+func (br *BatchResults) fail(err error) {
+	if err == nil || br.err != nil {
+		return
+	}
+	br.err = br.session.ended(br.ctx, err)
+	if br.failed != nil {
+		br.err = br.failed(br.err)
+	}
 }
 
 // Exec reads the answer to the next statement and drops its rows.
@@ -131,28 +176,45 @@ func (br *BatchResults) Query() (pgx.Rows, error) {
 		return FailedRows{errNoMoreResults}, errNoMoreResults
 	}
 	br.finishOpen()
-	if br.err == nil {
-		answer, err := br.flight.GetResults()
-		br.err = br.session.ended(br.ctx, br.staleness(err))
-		if br.err == nil {
-			br.next++
-			br.open = pgx.RowsFromResultReader(br.session.conn.TypeMap(), answer.(*pgconn.ResultReader))
-			return &batchRows{Rows: br.open, br: br}, nil
-		}
+	if br.err != nil {
+		return FailedRows{br.err}, br.err
 	}
-	return FailedRows{br.err}, br.err
+	answer, err := br.answer()
+	if err != nil {
+		br.fail(err)
+		return FailedRows{br.err}, br.err
+	}
+	br.next++
+	br.open = pgx.RowsFromResultReader(br.session.conn.TypeMap(), answer.(*pgconn.ResultReader))
+	return &batchRows{Rows: br.open, br: br}, nil
 }
 
 var errNoMoreResults = errors.New("the batch has no more results")
 
-// staleness forgets a statement that is no longer as it was described. The batch
-// is not sent again: some of its results may have been read.
-func (br *BatchResults) staleness(err error) error {
-	if err == nil || !stale(err) {
-		return err
+// answer waits for the answer to the next statement. A statement that is no longer
+// as it was described is not sent again: some of the results may have been read.
+func (br *BatchResults) answer() (any, error) {
+	if first := br.first; first != nil {
+		br.first = nil
+		return first, nil
 	}
-	br.session.cache.drop(br.queued[br.next].SQL)
-	return fmt.Errorf("%w: %w", ErrRetry, err)
+	answer, err := br.flight.GetResults()
+	if err != nil && br.stale(err, br.next) && br.ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrRetry, err)
+	}
+	return answer, err
+}
+
+// stale looks at an error that came in place of the answer to statement n, and
+// forgets the statements if they are no longer as they were described.
+func (br *BatchResults) stale(err error, n int) bool {
+	if !stale(err) || !lost(err) && n < len(br.queued) && br.described[br.queued[n].SQL] {
+		return false
+	}
+	for _, q := range br.queued {
+		br.session.forget(q.SQL, err)
+	}
+	return true
 }
 
 // finishOpen reads what is left of the rows that were handed out last.
@@ -161,9 +223,7 @@ func (br *BatchResults) finishOpen() {
 		return
 	}
 	br.open.Close()
-	if br.err == nil {
-		br.err = br.session.ended(br.ctx, br.open.Err())
-	}
+	br.fail(br.open.Err())
 	br.open = nil
 }
 
@@ -176,7 +236,7 @@ func (br *BatchResults) Close() error {
 	for !br.closed && br.err == nil && br.next < len(br.queued) {
 		if fn := br.queued[br.next].Fn; fn != nil {
 			if err := fn(br); err != nil && br.err == nil {
-				br.err = err
+				br.err = err // the caller's own, or br.err already
 			}
 		} else if _, err := br.Exec(); err != nil {
 			break
@@ -188,13 +248,10 @@ func (br *BatchResults) Close() error {
 	br.finishOpen()
 	br.closed = true
 	if br.flight != nil {
-		closeErr := br.flight.Close()
-		if br.err == nil {
-			br.err = br.session.ended(br.ctx, closeErr)
-		}
+		br.fail(br.flight.Close())
 	}
 	if br.OnClose != nil {
-		br.err = br.OnClose(br.err)
+		br.OnClose()
 	}
 	return br.err
 }
@@ -208,9 +265,7 @@ type batchRows struct {
 // Close reads what is left of the rows.
 func (r *batchRows) Close() {
 	r.Rows.Close()
-	if err := r.Rows.Err(); err != nil && r.br.err == nil {
-		r.br.err = r.br.session.ended(r.br.ctx, err)
-	}
+	r.br.fail(r.Rows.Err())
 }
 
 // Next goes to the next row, and closes the rows after the last.

@@ -23,10 +23,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rowhouse/rowhouse/internal/catalog"
+	"github.com/rowhouse/rowhouse/internal/ident"
 )
 
 var (
@@ -36,32 +40,6 @@ var (
 	// ErrNotAdmitted: the login may not become the role of the binding.
 	ErrNotAdmitted = errors.New("the database login may not bind")
 )
-
-// statementSQL binds. set_config is called for the role last, in the one
-// expression that also holds the check: where the schema that bears the
-// tenant's schema name is not the one of the catalog, the role asked for cannot
-// exist, and the statement fails.
-//
-// The functions are looked up by name in pg_catalog, so no search_path that was
-// left by anybody changes what it means.
-const statementSQL = `
-SELECT pg_catalog.set_config('search_path', $1::pg_catalog.text, true),
-       pg_catalog.set_config('rowhouse.tenant_id', $2::pg_catalog.text, true),
-       pg_catalog.set_config('role', CASE
-           WHEN pg_catalog.to_regnamespace($3::pg_catalog.text)::pg_catalog.oid OPERATOR(pg_catalog.=) $4::pg_catalog.oid
-           THEN $5::pg_catalog.text ELSE 'rowhouse: schema changed' END, true)`
-
-// readOnlySQL binds to a tenant whose writes PostgreSQL refuses. It lets nobody
-// take that back once a query has run in the transaction, as this one has.
-const readOnlySQL = statementSQL + `, pg_catalog.set_config('transaction_read_only', 'on', true)`
-
-// Binding is what a unit of work runs as. It is made once for each tenant and
-// used by many connections at once: its parameters are encoded already.
-type Binding struct {
-	name     string
-	params   [][]byte
-	readOnly bool
-}
 
 // Target says what a [Binding] binds to.
 type Target struct {
@@ -76,21 +54,97 @@ type Target struct {
 	ReadOnly bool
 	// TenantID is the value of the setting rowhouse.tenant_id. May be empty.
 	TenantID string
+	// Shape names what the tables of the schema look like: schemas of the same
+	// shape share the descriptions of statements. Empty if that is not known.
+	Shape string
+	// Hold is the advisory lock that transactions and batches share, so that the
+	// schema is not renamed while they run. 0 for none.
+	Hold int64
+	// The time-outs of PostgreSQL's settings of these names. 0 leaves the
+	// server's; parts of milliseconds are rounded up.
+	StatementTimeout, IdleInTransactionTimeout, LockTimeout time.Duration
 }
+
+// Binding is what a unit of work runs as. It is made once for each tenant and
+// used by many connections at once.
+type Binding struct {
+	name string
+	// own names the binding's own statements and descriptions, shape those that
+	// it shares.
+	own, shape string
+	single     statementText // for one statement
+	holding    statementText // for transactions and batches
+	// apart: its tables are not what others of its shape look like.
+	apart atomic.Bool
+}
+
+// statementText is a bind statement. The short text is for connections whose
+// search_path is empty: it is copied by the server with each use, and its length
+// can be measured.
+type statementText struct{ short, qualified string }
 
 // New makes a binding.
 func New(t Target) *Binding {
 	return &Binding{
-		name:     t.Schema,
-		readOnly: t.ReadOnly,
-		params: [][]byte{
-			[]byte(t.SearchPath),
-			[]byte(t.TenantID),
-			[]byte(t.Schema),
-			strconv.AppendUint(nil, uint64(t.SchemaOID), 10),
-			[]byte(t.Role),
-		},
+		name: t.Schema,
+		own:  strconv.FormatUint(uint64(t.SchemaOID), 10) + "/" + t.Shape, shape: t.Shape,
+		single:  statementText{t.sql("", false), t.sql("pg_catalog.", false)},
+		holding: statementText{t.sql("", true), t.sql("pg_catalog.", true)},
 	}
+}
+
+// sql is the bind statement, whose functions and operators are those of the schema
+// that qualifies them. It has no rows and no columns, so that its answer is short,
+// and one condition, in which set_config is called for everything: PostgreSQL
+// leaves no argument of || out.
+//
+// The role is set in the expression that also holds the check: where the schema
+// that bears the tenant's schema name is not the one of the catalog, the role asked
+// for is "", which cannot exist, and the statement fails. The name is looked up when
+// the statement is parsed, and it is parsed again after every change in
+// pg_namespace (PlanCacheSysCallback in PostgreSQL's plancache.c): checking costs
+// nothing as long as nothing changes.
+func (t Target) sql(qualifier string, hold bool) string {
+	settings := [][2]string{{"search_path", t.SearchPath}, {"rowhouse.tenant_id", t.TenantID}}
+	for _, timeout := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"statement_timeout", t.StatementTimeout},
+		{"idle_in_transaction_session_timeout", t.IdleInTransactionTimeout},
+		{"lock_timeout", t.LockTimeout},
+	} {
+		if timeout.value > 0 {
+			ms := (timeout.value + time.Millisecond - 1) / time.Millisecond
+			settings = append(settings, [2]string{timeout.name, strconv.FormatInt(int64(ms), 10)})
+		}
+	}
+	if t.ReadOnly {
+		// Nobody can take that back once a query has run in the transaction, as
+		// this one has.
+		settings = append(settings, [2]string{"transaction_read_only", "on"})
+	}
+	operator := func(op string) string {
+		if qualifier == "" {
+			return op
+		}
+		return " OPERATOR(" + qualifier + op + ") "
+	}
+	set := func(name, value string) string {
+		return qualifier + "set_config(" + ident.Literal(name) + "," + value + ",true)"
+	}
+	var b strings.Builder
+	b.WriteString("SELECT WHERE ")
+	for _, s := range settings {
+		b.WriteString(set(s[0], ident.Literal(s[1])) + operator("||"))
+	}
+	// A type may be shadowed by a temporary one, so its name is always qualified.
+	check := ident.Literal(ident.Quote(t.Schema)) + "::pg_catalog.regnamespace" + operator("=") + strconv.FormatUint(uint64(t.SchemaOID), 10) + "::pg_catalog.oid"
+	if hold && t.Hold != 0 {
+		check += " AND " + qualifier + "pg_try_advisory_xact_lock_shared(" + strconv.FormatInt(t.Hold, 10) + ")"
+	}
+	b.WriteString(set("role", "CASE WHEN "+check+" THEN "+ident.Literal(t.Role)+" ELSE '' END") + " IS NULL")
+	return b.String()
 }
 
 // failed explains an error that the bind statement got.
@@ -100,7 +154,7 @@ func (b *Binding) failed(err error) error {
 		return fmt.Errorf("bind to schema %q: %w", b.name, err)
 	}
 	switch pgErr.Code {
-	case "22023": // the role of the CASE's ELSE, or the tenant's own, does not exist
+	case "22023", "3F000": // the role (of the CASE's ELSE, or the tenant's own) or the schema does not exist
 		return fmt.Errorf("bind to schema %q: %w: it, or its role, was dropped, renamed, recreated or moved: %w", b.name, ErrChanged, err)
 	case "42501":
 		return fmt.Errorf("bind to schema %q: %w: the operator must name it as an application login: %w", b.name, ErrNotAdmitted, err)

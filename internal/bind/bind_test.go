@@ -23,6 +23,7 @@ type bench struct {
 	t       testing.TB
 	url     string
 	super   *pgx.Conn
+	known   *bind.Descriptions
 	session *bind.Session
 }
 
@@ -35,7 +36,8 @@ func newBench(t testing.TB, mode bind.Mode, capacity int) *bench {
 		b.behind(`CREATE TABLE ` + schema + `.marks AS SELECT '` + schema + `'::text AS mark`)
 	}
 	var err error
-	b.session, err = bind.NewSession(t.Context(), b.connect(b.url), mode, capacity)
+	b.known = bind.NewDescriptions(1000)
+	b.session, err = bind.NewSession(t.Context(), b.connect(b.url), bind.Config{Mode: mode, Capacity: capacity, Descriptions: b.known})
 	b.must(err)
 	return b
 }
@@ -67,7 +69,7 @@ func (b *bench) to(schema, role string) bind.Prelude {
 	b.t.Helper()
 	var oid uint32
 	b.must(b.super.QueryRow(b.t.Context(), `SELECT $1::regnamespace::oid`, schema).Scan(&oid))
-	return bind.Prelude{Binding: bind.New(bind.Target{Schema: schema, SchemaOID: oid, Role: role, SearchPath: schema, TenantID: "id of " + schema})}
+	return bind.Prelude{Binding: bind.New(bind.Target{Schema: schema, SchemaOID: oid, Role: role, SearchPath: schema, TenantID: "id of " + schema, Shape: "v1"})}
 }
 
 // as binds to a schema as the superuser.
@@ -90,7 +92,43 @@ func (b *bench) want(prelude bind.Prelude, sql, want string) {
 	}
 }
 
-const prepared = `SELECT statement FROM pg_prepared_statements WHERE name NOT LIKE 'rowhouse_bind%' ORDER BY prepare_time`
+// prepared lists what is prepared on the server, without what binds.
+const prepared = `SELECT statement FROM pg_prepared_statements WHERE statement NOT LIKE 'SELECT WHERE%' ORDER BY prepare_time`
+
+// prepared is what is prepared on the server.
+func (b *bench) prepared() []string {
+	b.t.Helper()
+	conn := b.session.Conn()
+	rows, err := conn.Query(b.t.Context(), prepared, pgx.QueryExecModeSimpleProtocol)
+	b.must(err)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	b.must(err)
+	return got
+}
+
+// A statement is prepared when its binding runs it for the second time, for that
+// binding alone.
+func TestPreparedForItsBinding(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	const sql = `SELECT mark FROM marks`
+	b.want(b.as("one"), sql, "one")
+	b.want(b.as("two"), sql, "two")
+	if got := b.prepared(); len(got) != 0 {
+		t.Errorf("after running it once: %q", got)
+	}
+	for range 3 {
+		b.want(b.as("one"), sql, "one")
+	}
+	if got := b.prepared(); !slices.Equal(got, []string{sql}) {
+		t.Errorf("after running it again: %q", got)
+	}
+	b.want(b.as("two"), sql, "two")
+	b.want(b.as("one"), sql, "one")
+	if got := b.prepared(); len(got) != 2 {
+		t.Errorf("for both: %q", got)
+	}
+}
 
 // A statement that leaves the cache is closed on the server, with the next
 // flight, so that the server keeps no more than the cache.
@@ -99,32 +137,39 @@ func TestEvictionClosesOnTheServer(t *testing.T) {
 	const capacity = 3
 	b := newBench(t, bind.Named, capacity)
 	one := b.as("one")
-	for i := range 20 {
-		b.want(one, fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
+	much := func(text string) {
+		b.t.Helper()
+		for range 6 {
+			b.want(one, fmt.Sprintf(`SELECT '%s'`, text), text)
+		}
 	}
-	_, err := b.texts(one, prepared) // closes what left before it
-	b.must(err)
-	got, err := b.texts(one, prepared)
-	b.must(err)
-	if !slices.Contains(got, `SELECT '19'`) || slices.Contains(got, `SELECT '10'`) || len(got) > capacity+1 {
+	for i := range 20 {
+		much(fmt.Sprint(i))
+	}
+	b.want(one, `SELECT 'x'`, "x") // closes what left before it
+	if got := b.prepared(); !slices.Equal(got, []string{`SELECT '18'`, `SELECT '19'`}) {
 		t.Errorf("the server keeps %q", got)
 	}
-	b.want(one, `SELECT '10'`, "10") // is prepared anew
+	much("10") // is prepared anew
 }
 
-// What is used stays: least recently used goes first.
-func TestEvictionIsLeastRecentlyUsed(t *testing.T) {
+// What is used much is not given up for what is used little.
+func TestEvictionKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, bind.Named, 3)
+	b := newBench(t, bind.Named, 2)
 	one := b.as("one")
-	for i := range 10 {
+	for i := range 30 {
 		b.want(one, `SELECT 'kept'`, "kept")
-		b.want(one, fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
+		b.want(one, fmt.Sprintf(`SELECT '%d'`, i/2), fmt.Sprint(i/2))
 	}
-	got, err := b.texts(one, prepared)
-	b.must(err)
-	if got[0] != `SELECT 'kept'` {
-		t.Errorf("the oldest on the server is %q: what is used was closed", got[0])
+	if got := b.prepared(); !slices.Equal(got, []string{`SELECT 'kept'`}) {
+		t.Errorf("the server keeps %q", got)
+	}
+	for range 10 { // and is, when it is used no more
+		b.want(one, `SELECT 'new'`, "new")
+	}
+	if got := b.prepared(); !slices.Equal(got, []string{`SELECT 'new'`}) {
+		t.Errorf("the server keeps %q", got)
 	}
 }
 
@@ -135,7 +180,9 @@ func TestDescribedKeepsNothing(t *testing.T) {
 	for i := range 10 {
 		b.want(b.as("one"), fmt.Sprintf(`SELECT '%d'`, i), fmt.Sprint(i))
 	}
-	b.want(b.as("two"), prepared, "")
+	if got := b.prepared(); len(got) != 0 {
+		t.Errorf("the server keeps %q", got)
+	}
 }
 
 // A statement whose answer has another shape since a migration is described anew
@@ -178,12 +225,13 @@ func TestChangedShapeInATransaction(t *testing.T) {
 	b := newBench(t, bind.Named, 10)
 	const sql = `SELECT * FROM marks`
 	one := b.as("one")
-	_, err := b.texts(one, sql)
-	b.must(err)
+	for range 2 {
+		b.want(one, sql, "one")
+	}
 	b.behind(`ALTER TABLE one.marks ADD COLUMN more int`)
 	one.Begin = "begin"
 	b.must(b.session.Begin(t.Context(), one))
-	_, err = b.texts(bind.Prelude{}, sql)
+	_, err := b.texts(bind.Prelude{}, sql)
 	if !errors.Is(err, bind.ErrRetry) {
 		t.Errorf("got %v, want ErrRetry", err)
 	}
@@ -198,15 +246,94 @@ func TestChangedShapeInATransaction(t *testing.T) {
 	b.must(b.session.Commit(t.Context()))
 }
 
+// A transaction that begins with such a statement begins anew.
+func TestChangedShapeAsATransactionBegins(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	one := b.as("one")
+	const sql, other = `SELECT * FROM marks`, `SELECT mark FROM marks WHERE mark <> $1`
+	for range 3 {
+		b.want(one, sql, "one")
+		_, err := b.texts(one, other, "x")
+		b.must(err)
+	}
+	b.behind(`ALTER TABLE one.marks ALTER COLUMN mark TYPE int USING 7`)
+	one.Begin = "begin"
+	rows, err := b.session.Query(t.Context(), one, sql, nil)
+	b.must(err)
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[int]); err != nil || !slices.Equal(got, []int{7}) {
+		t.Errorf("got %d, %v", got, err)
+	}
+	b.must(b.session.Commit(t.Context()))
+	// And a parameter whose type no longer fits.
+	one.Begin = ""
+	rows, err = b.session.Query(t.Context(), one, other, []any{3})
+	b.must(err)
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[int]); err != nil || !slices.Equal(got, []int{7}) {
+		t.Errorf("got %d, %v", got, err)
+	}
+}
+
+// Tenants of the same shape share descriptions, but not where a type is each one's
+// own, nor when one turns out to look otherwise.
+func TestDescriptionsOfAShape(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]bind.Mode{"named": bind.Named, "described": bind.Described} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, mode, 20)
+			for _, schema := range []string{"one", "two"} {
+				b.behind(`CREATE TYPE ` + schema + `.state AS ENUM ('new', '` + schema + `')`)
+				b.behind(`CREATE TABLE ` + schema + `.things (state ` + schema + `.state, n int)`)
+				b.behind(`INSERT INTO ` + schema + `.things VALUES ('` + schema + `', 1)`)
+			}
+			b.behind(`ALTER TABLE two.marks ADD COLUMN more text DEFAULT 'more'`) // behind everybody's back
+			one, two := b.as("one"), b.as("two")
+			for i := range 4 {
+				for schema, prelude := range map[string]bind.Prelude{"one": one, "two": two} {
+					got, err := b.texts(prelude, `SELECT state::text FROM things WHERE state = $1`, schema)
+					if err != nil || !slices.Equal(got, []string{schema}) {
+						t.Errorf("%s, %d: got %q, %v", schema, i, got, err)
+					}
+					rows, err := b.session.Query(t.Context(), prelude, `SELECT * FROM marks`, nil)
+					b.must(err)
+					if n, want := len(rows.FieldDescriptions()), map[string]int{"one": 1, "two": 2}[schema]; n != want {
+						t.Errorf("%s, %d: got %d columns, want %d", schema, i, n, want)
+					}
+					rows.Close()
+					b.must(rows.Err())
+				}
+			}
+			// In a transaction, and not as its first statement.
+			for schema, prelude := range map[string]bind.Prelude{"one": one, "two": two} {
+				prelude.Begin = "begin"
+				b.must(b.session.Begin(t.Context(), prelude))
+				got, err := b.texts(bind.Prelude{}, `UPDATE things SET n = n + 1 WHERE state = $1 RETURNING state::text`, schema)
+				if err != nil || !slices.Equal(got, []string{schema}) {
+					t.Errorf("%s: got %q, %v", schema, got, err)
+				}
+				b.must(b.session.Commit(t.Context()))
+			}
+		})
+	}
+}
+
 // A prepared statement that somebody closed behind the session's back is made
 // again.
 func TestLostStatement(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, bind.Named, 10)
-	b.want(b.as("one"), `SELECT mark FROM marks`, "one")
-	_, err := b.session.Conn().Exec(t.Context(), `DEALLOCATE rowhouse_1`)
+	for range 3 {
+		b.want(b.as("one"), `SELECT mark FROM marks`, "one")
+	}
+	if len(b.prepared()) != 1 {
+		t.Fatal("it is not prepared")
+	}
+	_, err := b.session.Conn().Exec(t.Context(), `DEALLOCATE ALL`)
 	b.must(err)
-	b.want(b.as("one"), `SELECT mark FROM marks`, "one")
+	for range 3 {
+		b.want(b.as("one"), `SELECT mark FROM marks`, "one")
+	}
 }
 
 // What a binding cannot be made for, and how it is told.
@@ -214,7 +341,7 @@ func TestBindingErrors(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, bind.Named, 10)
 	login := pgtest.Login(t, b.url, "")
-	strange, err := bind.NewSession(t.Context(), b.connect(login), bind.Named, 10)
+	strange, err := bind.NewSession(t.Context(), b.connect(login), bind.Config{Mode: bind.Named, Capacity: 10, Descriptions: b.known})
 	b.must(err)
 	wrong := bind.Prelude{Binding: bind.New(bind.Target{Schema: "one", SchemaOID: 1, Role: "postgres", SearchPath: "one"})}
 	gone := bind.Prelude{Binding: bind.New(bind.Target{Schema: "gone", SchemaOID: 1, Role: "postgres", SearchPath: "gone"})}

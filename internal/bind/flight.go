@@ -3,6 +3,7 @@ package bind
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -15,44 +16,82 @@ type Prelude struct {
 	// Begin, if not empty, is the statement that begins a transaction, which
 	// stays open and bound. Without it the flight is a unit of work of its own.
 	Begin string
+
+	batch bool // what comes is a batch
 }
 
-// alone tells whether the flight is a unit of work of its own, so that it can be
-// sent again when it failed.
-func (p Prelude) alone() bool { return p.Binding != nil && p.Begin == "" }
-
 // flight is one network write and the answers to it: the names of statements that
-// left the cache, a prelude, what the caller adds, and Sync.
+// left the cache, a prelude, statements to prepare, what the caller adds, and Sync.
 type flight struct {
 	*pgconn.Pipeline
 	session *Session
 	prelude Prelude
+	// preparing are the statements that the flight prepares, in their order: the
+	// first is what binds, if it is among them.
+	preparing []prepared
+}
+
+type prepared struct {
+	key own
+	sd  *pgconn.StatementDescription
 }
 
 // start begins a flight with what comes first.
 func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
-	f := &flight{s.conn.PgConn().StartPipeline(ctx), s, prelude}
-	for _, name := range s.cache.closing {
+	f := &flight{Pipeline: s.conn.PgConn().StartPipeline(ctx), session: s, prelude: prelude}
+	for _, name := range s.prepared.closing {
 		f.SendDeallocate(name)
 	}
 	if prelude.Begin != "" {
 		f.SendQueryParams(prelude.Begin, nil, nil, nil, nil)
 	}
 	if prelude.Binding != nil {
-		f.sendBinding(prelude.Binding)
+		f.sendBinding()
 	}
 	return f
 }
 
-func (f *flight) sendBinding(b *Binding) {
-	sd := f.session.bind[0]
-	if b.readOnly {
-		sd = f.session.bind[1]
+// noColumns is what the answer of a bind statement looks like. That it is not
+// empty keeps pgconn from asking the server each time; there are no rows to read
+// by it.
+var noColumns = make([]pgconn.FieldDescription, 1)
+
+func (f *flight) sendBinding() {
+	text := f.prelude.Binding.single
+	if f.prelude.Begin != "" || f.prelude.batch {
+		text = f.prelude.Binding.holding
 	}
-	if f.session.mode == Named {
-		f.SendQueryStatement(sd, b.params, nil, nil)
+	if f.session.mode == Described {
+		f.SendQueryParams(text.qualified, nil, nil, nil, nil)
+		return
+	}
+	key := own{sql: text.short}
+	sd := f.session.prepared.get(key)
+	if sd == nil {
+		sd = f.prepare(key, &pgconn.StatementDescription{Fields: noColumns}).sd
+	}
+	f.SendQueryStatement(sd, nil, nil, nil)
+}
+
+// prepare adds that a statement, which is described, is prepared.
+func (f *flight) prepare(key own, described *pgconn.StatementDescription) sendable {
+	sd := *described
+	sd.Name, sd.SQL = f.session.prepared.nextName(), key.sql
+	f.SendPrepare(sd.Name, sd.SQL, sd.ParamOIDs)
+	f.preparing = append(f.preparing, prepared{key, &sd})
+	return sendable{&sd, true}
+}
+
+// send adds the statement whose arguments are in the session's eqb.
+func (f *flight) send(sql string, st sendable) {
+	// What is in eqb goes into the write buffer at once, but for the formats,
+	// which are needed again when the answer is read.
+	eqb := &f.session.eqb
+	formats := slices.Clone(eqb.ResultFormats)
+	if st.prepared {
+		f.SendQueryStatement(st.sd, eqb.ParamValues, eqb.ParamFormats, formats)
 	} else {
-		f.SendQueryParams(sd.SQL, b.params, sd.ParamOIDs, nil, nil)
+		f.SendQueryParams(sql, eqb.ParamValues, st.sd.ParamOIDs, eqb.ParamFormats, formats)
 	}
 }
 
@@ -62,21 +101,51 @@ func (f *flight) sync() error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	for range f.session.cache.closing {
+	s := f.session
+	for range s.prepared.closing {
 		if _, err := f.GetResults(); err != nil {
 			return err
 		}
 	}
-	f.session.cache.closing = f.session.cache.closing[:0]
+	s.prepared.closing = s.prepared.closing[:0]
 	if f.prelude.Begin != "" {
 		if err := f.discard(); err != nil {
 			return fmt.Errorf("begin a transaction: %w", err)
 		}
 	}
 	if b := f.prelude.Binding; b != nil {
-		if err := f.discard(); err != nil {
+		if err := f.readBinding(); err != nil {
 			return b.failed(err)
 		}
+	}
+	return f.readPrepared(len(f.preparing))
+}
+
+func (f *flight) readBinding() error {
+	if len(f.preparing) > 0 && f.preparing[0].key.binding == "" {
+		if err := f.readPrepared(1); err != nil {
+			return err
+		}
+	}
+	return f.discard()
+}
+
+// readPrepared reads the answers to the next n statements that the flight
+// prepares.
+func (f *flight) readPrepared(n int) error {
+	for range n {
+		answer, err := f.GetResults()
+		if err != nil {
+			return err
+		}
+		next := f.preparing[0]
+		f.preparing = f.preparing[1:]
+		// The columns are those of this moment, whatever was known of them. The
+		// answer to the statement, which comes next, is read by them.
+		if next.key.binding != "" {
+			next.sd.Fields = answer.(*pgconn.StatementDescription).Fields
+		}
+		f.session.prepared.put(next.key, next.sd)
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,35 +37,42 @@ const (
 // Session runs bound statements on one connection. Like the connection, it is
 // for one goroutine at a time.
 type Session struct {
-	conn  *pgx.Conn
-	mode  Mode
-	bind  [2]*pgconn.StatementDescription // for bindings that may write and that may not
-	cache *statements
-	eqb   pgx.ExtendedQueryBuilder
-	large pgx.LargeObjects
-	spent bool
+	conn     *pgx.Conn
+	mode     Mode
+	known    *Descriptions
+	prepared *statements
+	// binding is that of the flight, or of the transaction that is open.
+	binding *Binding
+	eqb     pgx.ExtendedQueryBuilder
+	large   pgx.LargeObjects
+	spent   bool
 }
 
-// NewSession prepares a connection for binding. capacity is how many statements
-// it keeps.
-func NewSession(ctx context.Context, conn *pgx.Conn, mode Mode, capacity int) (*Session, error) {
-	s := &Session{conn: conn, mode: mode, cache: newStatements(capacity)}
-	var err error
-	for i, sql := range []string{statementSQL, readOnlySQL} {
-		name := ""
-		if mode == Named {
-			name = "rowhouse_bind_" + strconv.Itoa(i)
-		}
-		if s.bind[i], err = conn.PgConn().Prepare(ctx, name, sql, nil); err != nil {
-			return nil, fmt.Errorf("prepare the bind statement: %w", err)
-		}
-		s.bind[i].SQL = sql
+// Config says how sessions work.
+type Config struct {
+	Mode Mode
+	// Capacity is how many statements a connection keeps prepared, those that bind
+	// included. It is of no use where Mode is Described.
+	Capacity int
+	// Descriptions are shared by all sessions on a database.
+	Descriptions *Descriptions
+}
+
+// NewSession makes a session on a connection.
+func NewSession(ctx context.Context, conn *pgx.Conn, cfg Config) (*Session, error) {
+	s := &Session{
+		conn: conn, mode: cfg.Mode, known: cfg.Descriptions,
+		prepared: newStatements(cfg.Capacity), binding: unbound,
 	}
+	var err error
 	if s.large, err = largeObjects(ctx, conn); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// unbound stands for no binding: nothing is shared with it.
+var unbound = &Binding{name: "none"}
 
 // Conn is the connection of the session.
 func (s *Session) Conn() *pgx.Conn { return s.conn }
@@ -79,36 +86,72 @@ func (s *Session) Spent() bool { return s.spent }
 // Query sends a statement after its prelude. The rows must be closed before the
 // session is used again; when Query returns an error there is nothing to close.
 //
-// A statement whose shape has changed since it was described (a migration came
-// between) fails before it has done anything. As a unit of work of its own it is
-// described anew and sent once more; in a transaction the error is [ErrRetry].
+// A statement that is no longer as it was described (a migration came between)
+// fails before it has done anything. If nothing was done in its unit of work
+// before, it is described anew and sent once more; else the error is [ErrRetry].
 func (s *Session) Query(ctx context.Context, prelude Prelude, sql string, args []any) (*Rows, error) {
 	sql, args, err := s.rewrite(ctx, sql, args)
 	if err != nil {
 		return nil, err
 	}
-	s.cache.trim()
-	rows, err := s.once(ctx, prelude, sql, args)
-	if err != nil && stale(err) {
-		s.cache.drop(sql)
-		if prelude.alone() && ctx.Err() == nil {
-			rows, err = s.once(ctx, prelude, sql, args)
-		} else {
+	s.prepared.trim()
+	s.enter(prelude)
+	rows, described, err := s.once(ctx, prelude, sql, args)
+	if err != nil && (!described || lost(err)) && stale(err) {
+		s.forget(sql, err)
+		switch {
+		case ctx.Err() != nil:
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		case prelude.Binding == nil:
 			err = fmt.Errorf("%w: %w", ErrRetry, err)
+		case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
+			rows, _, err = s.once(ctx, prelude, sql, args)
 		}
 	}
 	return rows, s.ended(ctx, err)
 }
 
+// enter notes what the flight is bound to.
+func (s *Session) enter(prelude Prelude) {
+	if prelude.Binding != nil {
+		s.binding = prelude.Binding
+	}
+}
+
+// forget forgets what is known of a statement for the binding, since it failed.
+func (s *Session) forget(sql string, err error) {
+	if lost(err) {
+		s.prepared.lost()
+		return
+	}
+	s.known.drop(s.binding, sql)
+	s.prepared.drop(own{s.binding.own, sql})
+}
+
 // stale tells whether a statement failed because what the session knew of it is
-// no longer so. All are found before a statement does anything.
+// no longer so. All that it finds happen before a statement does anything; what
+// happens in a function, or in a statement that a function runs, has a context.
+//
+// A pooler may use the code 08P01 for much else, and ends the connection with it.
 func stale(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && slices.Contains([]string{
-		"0A000", // cached plan must not change result type
-		"26000", // prepared statement does not exist
-		"08P01", // bind message has n result formats but query has m columns
-	}, pgErr.Code)
+	if !errors.As(err, &pgErr) || pgErr.SeverityUnlocalized != "ERROR" || pgErr.Where != "" {
+		return false
+	}
+	switch pgErr.Code {
+	case "0A000": // cached plan must not change result type
+		return pgErr.Routine == "RevalidateCachedQuery"
+	case "08P01": // bind message has n result formats but query has m columns
+		return true
+	case "42501": // insufficient privilege
+		return false
+	}
+	if lost(err) {
+		return true
+	}
+	// A parameter whose type no longer fits, a column or a table that is gone:
+	// when the statement was described it was right.
+	return strings.HasPrefix(pgErr.Code, "42")
 }
 
 // rewrite takes pgx's options off the arguments. Named arguments work; what
@@ -131,32 +174,61 @@ func (s *Session) rewrite(ctx context.Context, sql string, args []any) (string, 
 }
 
 // once describes a statement, if it must, and sends it.
-func (s *Session) once(ctx context.Context, prelude Prelude, sql string, args []any) (*Rows, error) {
-	sd := s.cache.get(sql)
-	if sd == nil {
-		described, err := s.describe(ctx, prelude, []string{sql})
-		if err != nil {
-			return nil, err
-		}
-		sd = described[0]
-		if !prelude.alone() {
-			prelude = Prelude{} // the flight that described it began the transaction
+func (s *Session) once(ctx context.Context, prelude Prelude, sql string, args []any) (rows *Rows, described bool, err error) {
+	st, known := s.lookup(sql)
+	if known {
+		// Arguments that do not fit may fit what the statement is now.
+		if err := s.encode(st.sd, args); err != nil {
+			s.prepared.drop(own{s.binding.own, sql})
+			known = false
 		}
 	}
-	if err := s.encode(sd, args); err != nil {
-		return nil, err
+	if !known {
+		described = true
+		if err := s.describe(ctx, &prelude, []string{sql}); err != nil {
+			return nil, described, err
+		}
+		st, _ = s.lookup(sql)
+		if err := s.encode(st.sd, args); err != nil {
+			return nil, described, err
+		}
 	}
 	f := s.start(ctx, prelude)
-	s.send(f, sql, sd)
-	err := f.sync()
+	if !st.prepared && s.admits(sql) {
+		st = f.prepare(own{s.binding.own, sql}, st.sd)
+	}
+	f.send(sql, st)
+	err = f.sync()
 	var answer any
 	if err == nil {
 		answer, err = f.GetResults()
 	}
 	if err != nil {
-		return nil, f.end(err)
+		return nil, described, f.end(err)
 	}
-	return s.rows(ctx, answer, f.Pipeline), nil
+	return s.rows(ctx, answer, f.Pipeline), described, nil
+}
+
+// sendable is a statement that is described and perhaps prepared.
+type sendable struct {
+	sd       *pgconn.StatementDescription
+	prepared bool
+}
+
+// lookup finds what is known of a statement for the binding.
+func (s *Session) lookup(sql string) (st sendable, ok bool) {
+	if s.mode == Named {
+		if sd := s.prepared.get(own{s.binding.own, sql}); sd != nil {
+			return sendable{sd, true}, true
+		}
+	}
+	sd := s.known.get(s.binding, sql)
+	return sendable{sd, false}, sd != nil
+}
+
+// admits tells whether a statement is worth preparing.
+func (s *Session) admits(sql string) bool {
+	return s.mode == Named && s.prepared.admits(own{s.binding.own, sql})
 }
 
 // encode encodes the arguments of a statement into s.eqb.
@@ -167,34 +239,18 @@ func (s *Session) encode(sd *pgconn.StatementDescription, args []any) error {
 	return s.eqb.Build(s.conn.TypeMap(), sd, args)
 }
 
-// send adds the statement whose arguments are in s.eqb to a flight.
-func (s *Session) send(f *flight, sql string, sd *pgconn.StatementDescription) {
-	// What is in s.eqb goes into the write buffer at once, but for the formats,
-	// which are needed again when the answer is read.
-	formats := slices.Clone(s.eqb.ResultFormats)
-	if s.mode == Named {
-		f.SendQueryStatement(sd, s.eqb.ParamValues, s.eqb.ParamFormats, formats)
-	} else {
-		f.SendQueryParams(sql, s.eqb.ParamValues, sd.ParamOIDs, s.eqb.ParamFormats, formats)
-	}
-}
-
 // describe is the flight before the first one of some statements: they are parsed
-// under the binding, never outside. Only here is their text looked at: what is in
-// the cache was looked at before.
-func (s *Session) describe(ctx context.Context, prelude Prelude, sqls []string) ([]*pgconn.StatementDescription, error) {
+// under the binding, never outside. Only here is their text looked at: what is
+// known was looked at before. What it begins is taken off the prelude.
+func (s *Session) describe(ctx context.Context, prelude *Prelude, sqls []string) error {
 	for _, sql := range sqls {
 		if word, changes := sqltext.ChangesSession(sql); changes {
-			return nil, fmt.Errorf("%w: %s would change the session or transaction that rowhouse binds", ErrRefused, word)
+			return fmt.Errorf("%w: %s would change the session or transaction that rowhouse binds", ErrRefused, word)
 		}
 	}
-	f := s.start(ctx, prelude)
-	names := make([]string, len(sqls))
-	for i, sql := range sqls {
-		if s.mode == Named {
-			names[i] = s.cache.nextName()
-		}
-		f.SendPrepare(names[i], sql, nil)
+	f := s.start(ctx, *prelude)
+	for _, sql := range sqls {
+		f.SendPrepare("", sql, nil)
 	}
 	described := make([]*pgconn.StatementDescription, len(sqls))
 	err := f.sync()
@@ -202,22 +258,76 @@ func (s *Session) describe(ctx context.Context, prelude Prelude, sqls []string) 
 		var answer any
 		if answer, err = f.GetResults(); err == nil {
 			described[i] = answer.(*pgconn.StatementDescription)
-			described[i].Name, described[i].SQL = names[i], sqls[i]
 		}
 	}
 	if err = f.end(err); err != nil {
-		// What was prepared before the error stays on the server.
-		for _, sd := range described {
-			if sd != nil && sd.Name != "" {
-				s.cache.closing = append(s.cache.closing, sd.Name)
-			}
-		}
-		return nil, err
+		return err
+	}
+	if prelude.Begin != "" {
+		*prelude = Prelude{}
 	}
 	for i, sd := range described {
-		s.cache.put(sqls[i], sd)
+		apart, err := s.apart(ctx, *prelude, sd)
+		if err != nil {
+			return err
+		}
+		s.known.put(s.binding, sqls[i], sd, apart)
 	}
-	return described, nil
+	return nil
+}
+
+// typesSQL tells of types whether they are of the schema that comes first in the
+// search_path: the tenant's.
+const typesSQL = `SELECT t.oid::pg_catalog.text, n.nspname = pg_catalog.current_schema()
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = ANY ($1::pg_catalog.text::pg_catalog.oid[])`
+
+// apart tells whether a description has types of the tenant's own. PostgreSQL is
+// asked about each type once.
+func (s *Session) apart(ctx context.Context, prelude Prelude, sd *pgconn.StatementDescription) (bool, error) {
+	if !s.binding.shared() {
+		return false, nil
+	}
+	tenants, unknown := s.known.types(sd)
+	if tenants || len(unknown) == 0 {
+		return tenants, nil
+	}
+	f := s.start(ctx, prelude)
+	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(unknown)), ","), "[]")
+	f.SendQueryParams(typesSQL, [][]byte{[]byte("{" + list + "}")}, nil, nil, nil)
+	foreign := make(map[uint32]bool, len(unknown))
+	err := f.sync()
+	var answer any
+	if err == nil {
+		answer, err = f.GetResults()
+	}
+	if err == nil {
+		result := answer.(*pgconn.ResultReader)
+		for result.NextRow() {
+			row := result.Values()
+			oid, _ := strconv.ParseUint(string(row[0]), 10, 32)
+			foreign[uint32(oid)] = string(row[1]) == "t"
+			tenants = tenants || foreign[uint32(oid)]
+		}
+		_, err = result.Close()
+	}
+	if err = f.end(err); err != nil {
+		return false, fmt.Errorf("look at the types of a statement: %w", err)
+	}
+	s.known.learn(foreign)
+	return tenants, nil
+}
+
+// lost tells whether a prepared statement was not there: somebody deallocated it,
+// and perhaps all others.
+func lost(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "26000"
+}
+
+// CopyFrom copies rows into a table in the transaction that is open.
+func (s *Session) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	n, err := s.conn.CopyFrom(ctx, table, columns, rows)
+	return n, s.ended(ctx, err)
 }
 
 // ended looks at how a flight ended. To the error of a statement that the server

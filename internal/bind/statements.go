@@ -7,40 +7,81 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// statements is a connection's cache of described statements, least recently
-// used out first. On a connection of its own each is a named prepared statement
-// of the server; behind a pooler, where a name may not outlive a transaction,
-// only its description is kept.
+// own names a statement of one binding. Its text alone would not do: it means
+// other tables in another schema.
+type own struct {
+	binding string
+	sql     string
+}
+
+// statements are a connection's prepared statements, each of one binding, least
+// recently used out first. One that several tenants shared would be planned again
+// with each change of tenant.
+//
+// To prepare a statement costs the server more than to run it once, in time and in
+// memory (some 17 kB for a simple one). So a statement is prepared when the
+// binding runs it for the second time, and where there is no more room it must be
+// used more often than the one that has to go.
 type statements struct {
 	capacity int
 	order    *list.List // of *statement, most recently used in front
-	bySQL    map[string]*list.Element
-	names    uint64
-	// closing are names that left the cache and are closed with the next flight.
+	byKey    map[own]*list.Element
+	// once are statements that ran once. Emptied when there are too many.
+	once  map[own]struct{}
+	names uint64
+	// closing are names that left and are closed with the next flight.
 	closing []string
 }
 
 type statement struct {
-	sql string
-	sd  *pgconn.StatementDescription
+	key  own
+	sd   *pgconn.StatementDescription
+	uses int
 }
+
+// maxUses bounds how long a statement that was used much, and is no more, stays.
+const maxUses = 8
 
 func newStatements(capacity int) *statements {
-	return &statements{capacity: capacity, order: list.New(), bySQL: make(map[string]*list.Element)}
+	return &statements{
+		capacity: capacity, order: list.New(),
+		byKey: make(map[own]*list.Element), once: make(map[own]struct{}),
+	}
 }
 
-func (c *statements) get(sql string) *pgconn.StatementDescription {
-	e, ok := c.bySQL[sql]
+func (c *statements) get(key own) *pgconn.StatementDescription {
+	e, ok := c.byKey[key]
 	if !ok {
 		return nil
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*statement).sd
+	s := e.Value.(*statement)
+	s.uses = min(s.uses+1, maxUses)
+	return s.sd
 }
 
-func (c *statements) put(sql string, sd *pgconn.StatementDescription) {
-	c.drop(sql)
-	c.bySQL[sql] = c.order.PushFront(&statement{sql, sd})
+// admits tells whether a statement that is not prepared is to be.
+func (c *statements) admits(key own) bool {
+	if _, again := c.once[key]; !again {
+		if len(c.once) >= 4*c.capacity {
+			clear(c.once)
+		}
+		c.once[key] = struct{}{}
+		return false
+	}
+	if c.order.Len() < c.capacity {
+		return true
+	}
+	// What was used least recently loses half of its standing with each attempt.
+	last := c.order.Back().Value.(*statement)
+	last.uses /= 2
+	return last.uses == 0
+}
+
+func (c *statements) put(key own, sd *pgconn.StatementDescription) {
+	c.drop(key)
+	delete(c.once, key)
+	c.byKey[key] = c.order.PushFront(&statement{key: key, sd: sd, uses: 2})
 }
 
 // trim drops what is over the capacity. It is called before statements are
@@ -48,19 +89,24 @@ func (c *statements) put(sql string, sd *pgconn.StatementDescription) {
 // uses it.
 func (c *statements) trim() {
 	for c.order.Len() > c.capacity {
-		c.drop(c.order.Back().Value.(*statement).sql)
+		c.drop(c.order.Back().Value.(*statement).key)
 	}
 }
 
-func (c *statements) drop(sql string) {
-	e, ok := c.bySQL[sql]
+func (c *statements) drop(key own) {
+	e, ok := c.byKey[key]
 	if !ok {
 		return
 	}
-	delete(c.bySQL, sql)
-	if sd := c.order.Remove(e).(*statement).sd; sd.Name != "" {
-		c.closing = append(c.closing, sd.Name)
-	}
+	delete(c.byKey, key)
+	c.closing = append(c.closing, c.order.Remove(e).(*statement).sd.Name)
+}
+
+// lost forgets all that is prepared: the server has it no more.
+func (c *statements) lost() {
+	c.order.Init()
+	clear(c.byKey)
+	c.closing = c.closing[:0]
 }
 
 // nextName is a name that this connection has not used yet.

@@ -10,6 +10,7 @@ import (
 // Begin begins a transaction and binds it, in one flight. A statement may carry
 // the same prelude with it instead.
 func (s *Session) Begin(ctx context.Context, prelude Prelude) error {
+	s.enter(prelude)
 	f := s.start(ctx, prelude)
 	return s.ended(ctx, f.end(f.sync()))
 }
@@ -33,6 +34,12 @@ func (s *Session) Rollback(ctx context.Context) error {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	return nil
+}
+
+// Control sends what sets or ends a savepoint. Its text must be rowhouse's own.
+func (s *Session) Control(ctx context.Context, sql string) error {
+	_, err := s.conn.PgConn().Exec(ctx, sql).ReadAll()
+	return s.ended(ctx, err)
 }
 
 // LargeObjects works on the large objects of whatever transaction is open.

@@ -264,7 +264,7 @@ func (in installer) upgrade(ctx context.Context, s Settings) error {
 	builder := ident.Quote(s.Builder())
 	doors := ident.Quote(s.App()) + `, ` + ident.Quote(s.Admin())
 	return in.exec(ctx,
-		`GRANT SELECT ON rowhouse.settings, rowhouse.tenants, rowhouse.domains, rowhouse.migrations TO `+doors,
+		`GRANT SELECT ON rowhouse.settings, rowhouse.tenants, rowhouse.domains, rowhouse.limits, rowhouse.migrations TO `+doors,
 		`GRANT SELECT, INSERT, DELETE ON rowhouse.migrations TO `+builder,
 		`GRANT SELECT, REFERENCES ON rowhouse.tenants TO `+builder,
 		`RESET ROLE`)

@@ -2,8 +2,10 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -112,6 +114,53 @@ func LockSchema(ctx context.Context, tx pgx.Tx, tenantID string) error {
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 	}
+}
+
+// HoldKey is the advisory lock that a tenant's transactions share ("rhho" in ASCII
+// and the OID of its schema). Who has it alone may rename the schema: no name is
+// being looked up in it.
+func HoldKey(schemaOID uint32) int64 { return 0x7268686f<<32 | int64(schemaOID) }
+
+// ErrInUse: the tenant's transactions did not end in time.
+var ErrInUse = errors.New("the tenant has open transactions")
+
+const (
+	// holdPatience is how long a rename waits for a moment without transactions.
+	holdPatience = 5 * time.Second
+	// holdTimeout is how long after that it waits for those that are open, while
+	// new ones are refused.
+	holdTimeout = 2 * time.Second
+)
+
+// Hold waits until the tenant whose schema has the OID has no transaction open, and
+// keeps new ones away until tx ends. After some seconds it returns [ErrInUse].
+func Hold(ctx context.Context, tx pgx.Tx, schemaOID uint32) error {
+	deadline := time.Now().Add(holdPatience)
+	for pause := time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
+		var held bool
+		err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_xact_lock($1)`, HoldKey(schemaOID)).Scan(&held)
+		if err != nil {
+			return fmt.Errorf("wait for the tenant's transactions: %w", err)
+		}
+		if held {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the tenant's transactions: %w", ctx.Err())
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+	}
+	ms := strconv.FormatInt(holdTimeout.Milliseconds(), 10)
+	_, err := tx.Exec(ctx, `SET LOCAL lock_timeout = `+ms+`; SELECT pg_catalog.pg_advisory_xact_lock(`+
+		strconv.FormatInt(HoldKey(schemaOID), 10)+`); SET LOCAL lock_timeout = DEFAULT`, pgx.QueryExecModeSimpleProtocol)
+	if Code(err) == "55P03" {
+		return fmt.Errorf("%w for more than %s", ErrInUse, holdPatience+holdTimeout)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the tenant's transactions: %w", err)
+	}
+	return nil
 }
 
 // LockForMigration locks a tenant's row until the transaction ends, and returns it

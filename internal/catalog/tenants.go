@@ -24,7 +24,8 @@ const (
 	Trashed      = "trashed"
 )
 
-// Tenant is a row of rowhouse.tenants with its primary domain.
+// Tenant is a row of rowhouse.tenants with its primary domain and its limits: its
+// own, and its kind's where it has none.
 type Tenant struct {
 	ID        string
 	Name      string
@@ -40,20 +41,42 @@ type Tenant struct {
 	Domain    string // empty without domains
 	CreatedOn time.Time
 	UpdatedOn time.Time
+	Limits
+	Shape string // what its tables look like; of [BySchema], [ByDomain] and [ByID] only
 }
 
-// tenantSQL reads tenants; each use adds its WHERE. All look-ups go by a unique
-// index of tenants or domains.
-const tenantSQL = `
+const tenantColumns = `
 SELECT t.id::text, t.name, t.schema_name, t.kind, t.state, t.is_active, t.database, t.metadata,
-       coalesce(t.role_name, ''), coalesce(t.schema_oid, 0)::oid, t.purging, coalesce(p.domain, ''), t.created_on, t.updated_on
+       coalesce(t.role_name, ''), coalesce(t.schema_oid, 0)::oid, t.purging, coalesce(p.domain, ''), t.created_on, t.updated_on,
+       coalesce(o.connections, k.connections), coalesce(o.waiting, k.waiting), coalesce(o.wait_ms, k.wait_ms),
+       coalesce(o.statement_timeout_ms, k.statement_timeout_ms),
+       coalesce(o.idle_in_transaction_timeout_ms, k.idle_in_transaction_timeout_ms),
+       coalesce(o.lock_timeout_ms, k.lock_timeout_ms)`
+
+const tenantFrom = `
 FROM rowhouse.tenants t
-LEFT JOIN rowhouse.domains p ON p.tenant_id = t.id AND p.is_primary `
+LEFT JOIN rowhouse.domains p ON p.tenant_id = t.id AND p.is_primary
+LEFT JOIN rowhouse.limits o ON o.tenant_id = t.id
+LEFT JOIN rowhouse.limits k ON k.kind = t.kind `
+
+// shapeSQL names what the tables of a tenant, and the shared ones, look like, by
+// what was migrated.
+const shapeSQL = `
+(SELECT md5(string_agg(m.set_name || ' ' || m.version || ' ' || m.checksum, ',' ORDER BY m.tenant_id, m.set_name, m.version))
+FROM rowhouse.migrations m WHERE m.tenant_id = t.id OR m.tenant_id IS NULL)`
+
+// tenantSQL reads tenants, and lookupSQL one with its shape; each use adds its
+// WHERE. All look-ups go by a unique index of tenants or domains, and from there by
+// those of domains, limits and migrations.
+const (
+	tenantSQL = tenantColumns + `, ''` + tenantFrom
+	lookupSQL = tenantColumns + `, coalesce(` + shapeSQL + `, '')` + tenantFrom
+)
 
 const (
-	byIDSQL     = tenantSQL + `WHERE t.id = $1::uuid`
-	bySchemaSQL = tenantSQL + `WHERE t.schema_name = $1`
-	byDomainSQL = tenantSQL + `WHERE t.id = (SELECT d.tenant_id FROM rowhouse.domains d WHERE d.domain = $1)`
+	byIDSQL     = lookupSQL + `WHERE t.id = $1::uuid`
+	bySchemaSQL = lookupSQL + `WHERE t.schema_name = $1`
+	byDomainSQL = lookupSQL + `WHERE t.id = (SELECT d.tenant_id FROM rowhouse.domains d WHERE d.domain = $1)`
 	listSQL     = tenantSQL + `ORDER BY t.schema_name`
 	lockSQL     = tenantSQL + `WHERE t.schema_name = $1 FOR UPDATE OF t`
 
@@ -188,9 +211,9 @@ func DeleteTenant(ctx context.Context, tx pgx.Tx, id string) error {
 
 const insertEventSQL = `
 INSERT INTO rowhouse.events (actor, action, tenant_id, schema_name, detail)
-VALUES ($1, $2, $3::uuid, $4, $5)`
+VALUES ($1, $2, nullif($3::text, '')::uuid, nullif($4, ''), $5)`
 
-// Record writes an event about a tenant. detail may be nil.
+// Record writes an event about a tenant, or about none. detail may be nil.
 func Record(ctx context.Context, tx pgx.Tx, actor, action string, t Tenant, detail map[string]any) error {
 	if detail == nil {
 		detail = map[string]any{}

@@ -169,11 +169,15 @@ func (d *Directory[T]) changed(forget func()) {
 	forget()
 }
 
-// notified drops what a notification's payload names: "tenant ID" or "domain
-// NAME". Answers that there is no such tenant have no id; those by schema or id
+// notified drops what a notification's payload names: "tenant ID", "domain NAME",
+// or everything for "flush". Answers that there is no such tenant have no id; those by schema or id
 // go with every tenant's change, as it may be the one that they deny.
 func (d *Directory[T]) notified(payload string) {
 	what, value, _ := strings.Cut(payload, " ")
+	if what == "flush" {
+		d.Flush()
+		return
+	}
 	d.changed(func() {
 		if what == "domain" {
 			d.drop(Key{ByDomain, value})

@@ -125,6 +125,7 @@ func TestNotifications(t *testing.T) {
 		"domain acme.example":   {byDomain},
 		"domain nobody.example": {noDomain},
 		"domain somebody":       {},
+		"flush":                 {byDomain, bySchema, unknown, noDomain, {ByDomain, other}},
 	} {
 		s := acme()
 		s.tenants[Key{ByDomain, other}] = "other"

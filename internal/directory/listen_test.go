@@ -103,6 +103,24 @@ func (h *town) everyChange() {
 	h.within("delete", func() bool { return h.state("acme.example") == rowhouse.StateTrashed })
 	h.change(h.admin.Undelete(ctx, "acme"))
 	h.within("undelete", func() bool { return h.state("acme.example") == rowhouse.StateActive })
+	for n, scope := range []admin.LimitScope{{Kind: "default"}, {Schema: "acme"}} {
+		_, err := h.admin.SetLimits(ctx, scope, admin.LimitsOverride{Connections: new(n + 1)})
+		h.must(err)
+		h.within("set limits", func() bool { return h.connections("acme.example") == n+1 })
+	}
+	for n, scope := range []admin.LimitScope{{Schema: "acme"}, {Kind: "default"}} {
+		_, err := h.admin.UnsetLimits(ctx, scope)
+		h.must(err)
+		h.within("unset limits", func() bool { return h.connections("acme.example") == 1-n })
+	}
+}
+
+// connections is the limit of the tenant that a domain leads to.
+func (h *town) connections(domain string) int {
+	h.t.Helper()
+	tenant, err := h.db.TenantByDomain(h.t.Context(), domain)
+	h.must(err)
+	return tenant.Limits().Connections
 }
 
 func TestChangesAreSeen(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package ident holds the rules for names and the only road from a string to an
-// identifier in SQL.
+// identifier, or a constant, in SQL.
 //
 // A tenant's schema name is safe by construction: it passed [CheckSchema], so it
 // needs no quoting to be read back. It is quoted all the same, like every other
@@ -99,4 +99,14 @@ func CheckLabel(what, label string) error {
 // identifier can have, becomes one that PostgreSQL refuses.
 func Quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// Literal writes a string as a constant of SQL. It means the same whatever the
+// server's standard_conforming_strings says.
+func Literal(value string) string {
+	quoted := "'" + strings.ReplaceAll(value, "'", "''") + "'"
+	if strings.Contains(value, `\`) {
+		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
 }

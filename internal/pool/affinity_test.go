@@ -18,7 +18,7 @@ import (
 // acquire takes a connection for a tenant and fails the test if it cannot.
 func acquire(t testing.TB, p *pool.Pool, tenant string) (*bind.Session, func()) {
 	t.Helper()
-	s, release, err := p.Acquire(t.Context(), tenant)
+	s, release, err := p.Acquire(t.Context(), tenant, pool.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestNobodyWaitsWithoutNeed(t *testing.T) {
 	defer cancel()
 	var releases []func()
 	for range 5 {
-		_, release, err := p.Acquire(ctx, "acme")
+		_, release, err := p.Acquire(ctx, "acme", pool.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestNobodyWaitsWithoutNeed(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := p.Acquire(short, "acme"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := p.Acquire(short, "acme", pool.Limits{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a sixth connection of five: %v", err)
 	}
 	for _, release := range releases {
@@ -132,7 +132,7 @@ func TestGivingUpLosesNothing(t *testing.T) {
 		wg.Go(func() {
 			for n := range 200 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%7)*50*time.Microsecond)
-				_, release, err := p.Acquire(ctx, fmt.Sprint(i%5))
+				_, release, err := p.Acquire(ctx, fmt.Sprint(i%5), pool.Limits{})
 				if err == nil {
 					release()
 				}
@@ -216,7 +216,7 @@ func TestClose(t *testing.T) {
 	_, release := acquire(t, p, "a")
 	waited := make(chan error)
 	go func() {
-		_, _, err := p.Acquire(t.Context(), "b")
+		_, _, err := p.Acquire(t.Context(), "b", pool.Limits{})
 		waited <- err
 	}()
 	awaitWaiting(t, p, 1)
@@ -232,7 +232,7 @@ func TestClose(t *testing.T) {
 	}
 	release()
 	<-closed
-	if _, _, err := p.Acquire(t.Context(), "a"); !errors.Is(err, pool.ErrClosed) {
+	if _, _, err := p.Acquire(t.Context(), "a", pool.Limits{}); !errors.Is(err, pool.ErrClosed) {
 		t.Errorf("after closing: %v", err)
 	}
 	p.Close() // again

@@ -5,8 +5,8 @@
 // never gives them back, and a statement is planned again whenever it runs in
 // another schema than the last time. So tenants stay near connections that know
 // them: each has two slots of the budget to go to, by the hash of its id. When both
-// are busy it takes one that has worked for it before, and any that is free when it
-// has waited for two milliseconds. When all are busy tenants take turns, whoever has
+// are busy it takes one that has worked for it before, or for few tenants yet, and
+// any that is free when it has waited for two milliseconds. When all are busy tenants take turns, whoever has
 // more requests waiting. A connection that has worked for too many tenants is
 // replaced before the next one's work.
 //
@@ -26,7 +26,7 @@
 // the backend that runs the statements. Named prepared statements and start-up
 // parameters are not used then; everything else is the same.
 //
-// Begin reading at [Pool.Acquire].
+// Begin reading at [Pool.Acquire]; turns.go says who gets a slot, slot.go what one is.
 package pool
 
 import (
@@ -54,9 +54,14 @@ var (
 // catalogConns is how many connections look-ups in the catalog have.
 const catalogConns = 2
 
+// descriptions is how many descriptions of statements a process keeps: about a
+// kilobyte each.
+const descriptions = 8192
+
 // DefaultTenantsPerConn is how many tenants a connection works for before it is
-// replaced: with ten tables each that is some 80 MB of the server's memory.
-const DefaultTenantsPerConn = 250
+// replaced: with ten tables each that is some 160 MB of the server's memory, if all are
+// used.
+const DefaultTenantsPerConn = 500
 
 // Options of a pool.
 type Options struct {
@@ -78,6 +83,7 @@ type Pool struct {
 	*pgxpool.Pool
 	conn     *pgx.ConnConfig
 	mode     bind.Mode
+	known    *bind.Descriptions
 	opts     Options
 	lifetime time.Duration
 	idle     time.Duration
@@ -88,9 +94,16 @@ type Pool struct {
 
 	mu      sync.Mutex
 	slots   []*slot
+	free    int // how many slots are not busy
 	waiting *queue
 	closed  bool
 	drained *sync.Cond // signalled when a slot becomes free after Close
+	// impatient runs lostPatience at due, which is zero while nobody has to wait
+	// for a slot that suits.
+	impatient *time.Timer
+	due       time.Time
+
+	refusedWaiting, refusedWait int64
 }
 
 // Open connects once, to find out what is at the other end, and makes the pool.
@@ -117,26 +130,35 @@ func Open(ctx context.Context, opts Options) (*Pool, error) {
 		return nil, fmt.Errorf("open connection pool: %w", err)
 	}
 	p := &Pool{
-		Pool: catalog, conn: cfg.ConnConfig, mode: mode, opts: opts,
+		Pool: catalog, conn: cfg.ConnConfig, mode: mode, known: bind.NewDescriptions(descriptions), opts: opts,
 		lifetime: cfg.MaxConnLifetime, idle: cfg.MaxConnIdleTime,
-		seed: maphash.MakeSeed(), stop: make(chan struct{}), waiting: newQueue(),
+		stop: make(chan struct{}),
 	}
-	p.drained = sync.NewCond(&p.mu)
-	for i := range int(opts.MaxConns) {
-		p.slots = append(p.slots, &slot{index: i})
-	}
+	p.build(int(opts.MaxConns))
 	p.reaper.Go(p.reap)
 	return p, nil
+}
+
+// build makes the slots and the queue before them.
+func (p *Pool) build(size int) {
+	p.seed, p.waiting, p.drained = maphash.MakeSeed(), newQueue(), sync.NewCond(&p.mu)
+	p.impatient = time.AfterFunc(time.Hour, p.lostPatience)
+	p.impatient.Stop() // until it is needed
+	for i := range size {
+		p.slots = append(p.slots, &slot{index: i})
+	}
+	p.free = size
 }
 
 // Pooled tells whether a pooler that shares backends between clients was found.
 func (p *Pool) Pooled() bool { return p.mode == bind.Described }
 
-// Acquire takes a connection for work of a tenant and returns its session. It waits
-// its turn until ctx ends. release gives the connection back, or closes it if it is
-// not clean; call it once.
-func (p *Pool) Acquire(ctx context.Context, tenant string) (session *bind.Session, release func(), err error) {
-	s, err := p.take(ctx, tenant)
+// Acquire takes a connection for work of a tenant, within its limits, and returns
+// its session. It waits its turn until ctx ends. It returns [ErrWaiting] and
+// [ErrWait] when a limit does not let it wait. release gives the connection back, or
+// closes it if it is not clean; call it once.
+func (p *Pool) Acquire(ctx context.Context, tenant string, limits Limits) (session *bind.Session, release func(), err error) {
+	s, err := p.take(ctx, tenant, limits)
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquire a database connection: %w", err)
 	}
@@ -159,50 +181,6 @@ func (p *Pool) candidates(tenant string) [2]int {
 	return [2]int{int(first), int(second)}
 }
 
-// take gets hold of a slot, waiting if none is free.
-func (p *Pool) take(ctx context.Context, tenant string) (*slot, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	candidates := p.candidates(tenant)
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, ErrClosed
-	}
-	if s := p.pick(tenant, candidates); s != nil {
-		s.busy = true
-		p.mu.Unlock()
-		return s, nil
-	}
-	w := p.waiting.add(tenant, candidates)
-	p.mu.Unlock()
-	return p.wait(ctx, w)
-}
-
-// wait waits for a slot that suits, and when patience is at its end for any.
-func (p *Pool) wait(ctx context.Context, w *waiter) (*slot, error) {
-	impatient := time.NewTimer(patience)
-	defer impatient.Stop()
-	for {
-		select {
-		case s, ok := <-w.slot:
-			if !ok {
-				return nil, ErrClosed
-			}
-			return s, nil
-		case <-impatient.C:
-			// Again and again: this time it may be the turn of another, who
-			// then gives up.
-			p.serveIdle()
-			impatient.Reset(patience)
-		case <-ctx.Done():
-			p.abandon(w)
-			return nil, ctx.Err()
-		}
-	}
-}
-
 // pick chooses a free slot that suits a tenant: one of its candidates, else one that
 // has worked for it.
 func (p *Pool) pick(tenant string, candidates [2]int) *slot {
@@ -219,36 +197,6 @@ func (p *Pool) pick(tenant string, candidates [2]int) *slot {
 	return nil
 }
 
-// serveIdle gives free slots to those who have waited long enough to take any.
-func (p *Pool) serveIdle() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, connected := range []bool{true, false} { // a connection is there sooner than a new one
-		for _, s := range p.slots {
-			if s.busy || (s.session != nil) != connected {
-				continue
-			}
-			if w := p.waiting.next(s.suits); w != nil {
-				s.busy = true
-				w.slot <- s
-			}
-		}
-	}
-}
-
-// abandon ends a wait. A slot that came at the same time is passed on.
-func (p *Pool) abandon(w *waiter) {
-	p.mu.Lock()
-	removed := p.waiting.remove(w)
-	p.mu.Unlock()
-	if removed {
-		return
-	}
-	if s, ok := <-w.slot; ok {
-		p.give(s)
-	}
-}
-
 // release looks at a connection that was used and gives its slot back.
 func (p *Pool) release(ctx context.Context, s *slot) {
 	s.used = time.Now()
@@ -256,20 +204,6 @@ func (p *Pool) release(ctx context.Context, s *slot) {
 		p.disconnect(ctx, s)
 	}
 	p.give(s)
-}
-
-// give passes a slot to who waits for it, or makes it free.
-func (p *Pool) give(s *slot) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w := p.waiting.next(s.suits); w != nil {
-		w.slot <- s
-		return
-	}
-	s.busy = false
-	if p.closed {
-		p.drained.Broadcast()
-	}
 }
 
 // Close refuses new work, waits for that which is under way, and closes all
@@ -282,11 +216,12 @@ func (p *Pool) Close() {
 	}
 	p.closed = true
 	p.waiting.close()
+	p.impatient.Stop()
 	for _, s := range p.slots {
 		for s.busy {
 			p.drained.Wait()
 		}
-		s.busy = true
+		p.hold(s, "")
 	}
 	p.mu.Unlock()
 	close(p.stop)
@@ -325,6 +260,6 @@ func (p *Pool) takeIdle(s *slot) bool {
 	if p.closed || s.busy || s.session == nil || time.Since(s.used) < p.idle {
 		return false
 	}
-	s.busy = true
+	p.hold(s, "")
 	return true
 }

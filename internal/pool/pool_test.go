@@ -83,7 +83,7 @@ func TestProbe(t *testing.T) {
 // bound runs a bound statement on a connection of the pool.
 func bound(t testing.TB, p *pool.Pool) {
 	t.Helper()
-	s, release, err := p.Acquire(t.Context(), "t")
+	s, release, err := p.Acquire(t.Context(), "t", pool.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestOptions(t *testing.T) {
 	}
 	refusal := errors.New("not this one")
 	p = open(t, pool.Options{URL: server, AfterConnect: func(context.Context, *pgx.Conn) error { return refusal }})
-	if _, _, err := p.Acquire(t.Context(), "t"); !errors.Is(err, refusal) {
+	if _, _, err := p.Acquire(t.Context(), "t", pool.Limits{}); !errors.Is(err, refusal) {
 		t.Errorf("got %v, want AfterConnect's error", err)
 	}
 }
@@ -176,7 +176,7 @@ func TestOptions(t *testing.T) {
 func TestUncleanConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	p := open(t, pool.Options{URL: pgtest.Database(t), MaxConns: 1})
-	s, release, err := p.Acquire(t.Context(), "t")
+	s, release, err := p.Acquire(t.Context(), "t", pool.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestUncleanConnectionIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	s, release, err = p.Acquire(t.Context(), "t")
+	s, release, err = p.Acquire(t.Context(), "t", pool.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

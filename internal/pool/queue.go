@@ -8,7 +8,7 @@ import (
 
 const (
 	// lookahead is how many tenants that wait are looked at to find one that the
-	// free slot suits, and how often a tenant may be passed over for that.
+	// free slot suits, and how many may pass another one for that. Each may once.
 	lookahead = 8
 	// patience is how long a tenant waits for a slot that suits it while another
 	// is free. To work for a stranger costs a backend about as long, and memory
@@ -17,17 +17,22 @@ const (
 )
 
 // queue holds who waits for a slot. Tenants take turns, however many wait for one
-// of them; within a tenant the first comes first. It is guarded by the pool's lock.
+// of them; within a tenant the first comes first. A tenant that has all the slots
+// that it may have has no turn, so that nobody looks at it, let alone waits for it.
+// The queue is guarded by the pool's lock.
 type queue struct {
-	turns    *list.List // of *line, whose turn is next in front
-	byTenant map[string]*list.Element
+	turns *list.List // of *line, whose turn is next in front
+	lines map[string]*line
 }
 
-// line is who waits for one tenant.
+// line is who waits for one tenant. There is always somebody in it.
 type line struct {
 	tenant     string
 	candidates [2]int
-	passed     int // how often another tenant was preferred
+	limits     Limits        // as the last who joined knew them
+	turn       *list.Element // nil while the tenant has none
+	passed     int           // how often another tenant was preferred
+	over       *waiter       // the last who could wait no longer and was passed for it
 	waiters    []*waiter
 }
 
@@ -39,57 +44,67 @@ type waiter struct {
 }
 
 func newQueue() *queue {
-	return &queue{turns: list.New(), byTenant: make(map[string]*list.Element)}
+	return &queue{turns: list.New(), lines: make(map[string]*line)}
 }
 
-func (q *queue) add(tenant string, candidates [2]int) *waiter {
-	w := &waiter{tenant: tenant, since: time.Now(), slot: make(chan *slot, 1)}
-	e, ok := q.byTenant[tenant]
+// add puts a waiter at the end of its tenant's line. A line that begins has no turn
+// yet.
+func (q *queue) add(tenant string, candidates [2]int, limits Limits) (*line, *waiter) {
+	l, ok := q.lines[tenant]
 	if !ok {
-		e = q.turns.PushBack(&line{tenant: tenant, candidates: candidates})
-		q.byTenant[tenant] = e
+		l = &line{tenant: tenant, candidates: candidates}
+		q.lines[tenant] = l
 	}
-	l := e.Value.(*line)
+	l.limits = limits
+	w := &waiter{tenant: tenant, since: time.Now(), slot: make(chan *slot, 1)}
 	l.waiters = append(l.waiters, w)
-	return w
+	return l, w
 }
 
-// next takes out who gets a slot that is free: the tenant whose turn it is, or one
-// soon after that the slot suits. Nil if nobody waits, or nobody whom it suits and
-// who has lost patience.
-func (q *queue) next(suits func(tenant string, candidates [2]int) bool) *waiter {
-	e := q.choose(suits)
-	if e == nil {
-		return nil
+// setTurn gives a line a turn, after all others, or takes it away.
+func (q *queue) setTurn(l *line, has bool) {
+	switch {
+	case has && l.turn == nil:
+		l.turn = q.turns.PushBack(l)
+	case !has && l.turn != nil:
+		q.turns.Remove(l.turn)
+		l.turn, l.passed = nil, 0
 	}
-	l := e.Value.(*line)
-	w := l.waiters[0]
-	l.waiters = l.waiters[1:]
-	l.passed = 0
-	q.turns.MoveToBack(e)
-	if len(l.waiters) == 0 {
-		q.drop(e)
-	}
-	return w
 }
 
-func (q *queue) choose(suits func(tenant string, candidates [2]int) bool) *list.Element {
-	first := q.turns.Front()
+// first is the line whose turn is next, nil if there is none.
+func (q *queue) first() *line {
+	if e := q.turns.Front(); e != nil {
+		return e.Value.(*line)
+	}
+	return nil
+}
+
+// choose tells who gets a slot that is free: the tenant whose turn it is, or one
+// soon after that the slot suits. Nil if nobody has a turn, or nobody whom it suits
+// and who has lost patience.
+func (q *queue) choose(suits func(tenant string, candidates [2]int) bool) *line {
+	first := q.first()
 	if first == nil {
 		return nil
 	}
-	head := first.Value.(*line)
-	patient := time.Since(head.waiters[0].since) < patience
-	if head.passed >= lookahead && !patient {
+	head := first.waiters[0]
+	patient := time.Since(head.since) < patience
+	if first.passed >= lookahead && !patient {
 		return first
 	}
-	for e, n := first, 0; e != nil && n < lookahead; e, n = e.Next(), n+1 {
-		if l := e.Value.(*line); suits(l.tenant, l.candidates) {
-			if e != first {
-				head.passed++
-			}
-			return e
+	for e, n := first.turn, 0; e != nil && n < lookahead; e, n = e.Next(), n+1 {
+		l := e.Value.(*line)
+		switch {
+		case !suits(l.tenant, l.candidates), l.over == head:
+			continue
+		case l != first && !patient:
+			l.over = head
 		}
+		if l != first {
+			first.passed++
+		}
+		return l
 	}
 	if patient {
 		return nil
@@ -97,34 +112,44 @@ func (q *queue) choose(suits func(tenant string, candidates [2]int) bool) *list.
 	return first
 }
 
-// remove takes a waiter out that does not want to wait any longer. It returns
-// false if the waiter was given a slot already.
+// pop takes out the first of a line, whose turn that was.
+func (q *queue) pop(l *line) *waiter {
+	w := l.waiters[0]
+	l.waiters = l.waiters[1:]
+	l.passed = 0
+	q.turns.MoveToBack(l.turn)
+	q.tidy(l)
+	return w
+}
+
+// remove takes a waiter out that does not wait any longer. It returns false if the
+// waiter was given a slot already, or let go.
 func (q *queue) remove(w *waiter) bool {
-	e, ok := q.byTenant[w.tenant]
+	l, ok := q.lines[w.tenant]
 	if !ok {
 		return false
 	}
-	l := e.Value.(*line)
 	i := slices.Index(l.waiters, w)
 	if i < 0 {
 		return false
 	}
 	l.waiters = slices.Delete(l.waiters, i, i+1)
-	if len(l.waiters) == 0 {
-		q.drop(e)
-	}
+	q.tidy(l)
 	return true
 }
 
-func (q *queue) drop(e *list.Element) {
-	q.turns.Remove(e)
-	delete(q.byTenant, e.Value.(*line).tenant)
+// tidy drops a line in which nobody is left.
+func (q *queue) tidy(l *line) {
+	if len(l.waiters) == 0 {
+		q.setTurn(l, false)
+		delete(q.lines, l.tenant)
+	}
 }
 
 // close lets go of all who wait.
 func (q *queue) close() {
-	for e := q.turns.Front(); e != nil; e = e.Next() {
-		for _, w := range e.Value.(*line).waiters {
+	for _, l := range q.lines {
+		for _, w := range l.waiters {
 			close(w.slot)
 		}
 	}

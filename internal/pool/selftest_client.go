@@ -64,7 +64,7 @@ func (t *selfTest) join(ctx context.Context, name string) (*client, error) {
 		return nil, fmt.Errorf("connect client %s: %w", name, err)
 	}
 	c := &client{test: t, name: markerPrefix + strings.ToLower(rand.Text()[:8]) + "_" + name}
-	if c.session, err = bind.NewSession(ctx, conn, bind.Described, 10); err == nil {
+	if c.session, err = bind.NewSession(ctx, conn, bind.Config{Mode: bind.Described, Descriptions: bind.NewDescriptions(10)}); err == nil {
 		err = c.chooseRole(ctx, name == "a")
 	}
 	if err != nil {

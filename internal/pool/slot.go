@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,25 +18,31 @@ import (
 type slot struct {
 	index   int
 	busy    bool
+	tenant  string        // for whom it is busy
 	session *bind.Session // nil while not connected
 
 	expires time.Time
 	used    time.Time
 	tenants map[string]struct{} // that the connection has worked for
+	known   atomic.Int32        // how many these are, for those who do not hold it
 }
 
 // pingAfter is how long a connection may idle before it is asked whether it is still
 // there: a round trip that work after a pause has more.
 const pingAfter = time.Second
 
+// roomy is how many tenants a connection takes as they come. Where there are not
+// many more, every connection soon knows them all, and nobody has to wait for one.
+const roomy = 32
+
 // suits tells whether a tenant's work belongs on this slot: it is one of its
-// candidates, or has worked for it already.
+// candidates, or has a connection that has worked for it already or for few.
 func (s *slot) suits(tenant string, candidates [2]int) bool {
 	if slices.Contains(candidates[:], s.index) {
 		return true
 	}
 	_, known := s.tenants[tenant]
-	return known && s.session != nil
+	return s.session != nil && (known || len(s.tenants) < roomy)
 }
 
 // ready makes sure that the slot has a connection that can work for a tenant. Here
@@ -50,7 +57,10 @@ func (p *Pool) ready(ctx context.Context, s *slot, tenant string) error {
 			return err
 		}
 	}
-	s.tenants[tenant] = struct{}{}
+	if _, known := s.tenants[tenant]; !known {
+		s.tenants[tenant] = struct{}{}
+		s.known.Store(int32(len(s.tenants)))
+	}
 	return nil
 }
 
@@ -90,7 +100,7 @@ func (p *Pool) session(ctx context.Context, conn *pgx.Conn) (*bind.Session, erro
 			return nil, fmt.Errorf("AfterConnect: %w", err)
 		}
 	}
-	return bind.NewSession(ctx, conn, p.mode, p.opts.Statements)
+	return bind.NewSession(ctx, conn, bind.Config{Mode: p.mode, Capacity: p.opts.Statements, Descriptions: p.known})
 }
 
 func (p *Pool) disconnect(ctx context.Context, s *slot) {
@@ -98,6 +108,7 @@ func (p *Pool) disconnect(ctx context.Context, s *slot) {
 	defer cancel()
 	_ = s.session.Conn().Close(ctx) // closed it is, whatever the server says
 	s.session = nil
+	s.known.Store(0)
 }
 
 // clean tells whether a connection can be used for somebody else.

@@ -22,7 +22,7 @@ func TestIdleConnectionIsLookedAt(t *testing.T) {
 	t.Cleanup(p.Close)
 	use := func() uint32 {
 		t.Helper()
-		s, release, err := p.Acquire(t.Context(), "t")
+		s, release, err := p.Acquire(t.Context(), "t", Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

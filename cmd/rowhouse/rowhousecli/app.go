@@ -72,7 +72,7 @@ migrations found by a check, 4 some tenants failed, 130 interrupted.`
 		o.register(c.top.PersistentFlags())
 	}
 	must(c.top.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp)))
-	c.top.AddCommand(c.migrateCommand(), c.tenantCommand(), c.domainCommand(), c.sqlCommand(), c.configCommand(), c.versionCommand())
+	c.top.AddCommand(c.migrateCommand(), c.tenantCommand(), c.domainCommand(), c.limitsCommand(), c.sqlCommand(), c.configCommand(), c.versionCommand())
 	return c.top
 }
 

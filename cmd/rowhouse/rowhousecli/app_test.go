@@ -89,6 +89,7 @@ func TestListsAreNeverNull(t *testing.T) {
 		{"migrate", "--shared"},
 		{"tenant", "list"},
 		{"domain", "list"},
+		{"limits", "list"},
 		{"migrate", "--plan"},
 		{"migrate"},
 	} {

@@ -58,7 +58,7 @@
 //
 // Results go to the standard output, as a table or as JSON with the same fields;
 // everything else goes to the standard error. Commands that only read (tenant
-// list and show, domain list, migrate with --plan or --check) never make or
+// list and show, domain list, limits list and show, migrate with --plan or --check) never make or
 // upgrade a catalog. The exit codes are the constants [ExitDone] to
 // [ExitInterrupted].
 //

@@ -70,6 +70,25 @@ CREATE INDEX domains_tenant_id_idx ON rowhouse.domains (tenant_id);
 -- At most one primary; domains_primary below sees to at least one.
 CREATE UNIQUE INDEX domains_primary_key ON rowhouse.domains (tenant_id) WHERE is_primary;
 
+-- What a tenant, or each tenant of a kind, may have at once. Null leaves it to the
+-- tenant's kind, then to the application; 0 is no limit. Times are in milliseconds.
+CREATE TABLE rowhouse.limits (
+    tenant_id  uuid REFERENCES rowhouse.tenants ON DELETE CASCADE,
+    kind       text
+        CONSTRAINT limits_kind_check
+        CHECK (kind COLLATE "C" ~ '^[a-z][a-z0-9_-]*$' AND pg_catalog.octet_length(kind) <= 63),
+    connections                    int CONSTRAINT limits_connections_check CHECK (connections >= 0),
+    waiting                        int CONSTRAINT limits_waiting_check CHECK (waiting >= 0),
+    wait_ms                        int CONSTRAINT limits_wait_ms_check CHECK (wait_ms >= 0),
+    statement_timeout_ms           int CONSTRAINT limits_statement_timeout_ms_check CHECK (statement_timeout_ms >= 0),
+    idle_in_transaction_timeout_ms int CONSTRAINT limits_idle_in_transaction_timeout_ms_check CHECK (idle_in_transaction_timeout_ms >= 0),
+    lock_timeout_ms                int CONSTRAINT limits_lock_timeout_ms_check CHECK (lock_timeout_ms >= 0),
+    updated_on timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    CONSTRAINT limits_key UNIQUE NULLS NOT DISTINCT (tenant_id, kind),
+    CONSTRAINT limits_scope_check CHECK (pg_catalog.num_nonnulls(tenant_id, kind) = 1)
+);
+CREATE INDEX limits_kind_idx ON rowhouse.limits (kind) WHERE kind IS NOT NULL;
+
 -- The ledger. tenant_id is null for the shared schema.
 CREATE TABLE rowhouse.migrations (
     tenant_id  uuid REFERENCES rowhouse.tenants ON DELETE CASCADE,
@@ -155,7 +174,8 @@ END $$;
 CREATE CONSTRAINT TRIGGER domains_primary AFTER INSERT OR UPDATE OR DELETE ON rowhouse.domains
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rowhouse.check_primary_domain();
 
--- Every process listens and drops what it cached: "tenant ID" or "domain NAME".
+-- Every process listens and drops what it cached: of "tenant ID", of "domain NAME",
+-- or everything for "flush".
 CREATE FUNCTION rowhouse.notify_tenant() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
@@ -180,3 +200,27 @@ BEGIN
 END $$;
 CREATE TRIGGER domains_notify AFTER INSERT OR UPDATE OR DELETE ON rowhouse.domains
     FOR EACH ROW EXECUTE FUNCTION rowhouse.notify_domain();
+
+-- Statements are kept by what tables look like, and that is what was migrated.
+CREATE FUNCTION rowhouse.notify_migration() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('rowhouse', coalesce('tenant ' || coalesce(NEW.tenant_id, OLD.tenant_id), 'flush'));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER migrations_notify AFTER INSERT OR UPDATE OR DELETE ON rowhouse.migrations
+    FOR EACH ROW EXECUTE FUNCTION rowhouse.notify_migration();
+
+CREATE FUNCTION rowhouse.notify_limits() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM pg_catalog.pg_notify('rowhouse', coalesce('tenant ' || OLD.tenant_id, 'flush'));
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_catalog.pg_notify('rowhouse', coalesce('tenant ' || NEW.tenant_id, 'flush'));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER limits_notify AFTER INSERT OR UPDATE OR DELETE ON rowhouse.limits
+    FOR EACH ROW EXECUTE FUNCTION rowhouse.notify_limits();
