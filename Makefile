@@ -11,7 +11,7 @@ SERVER_PACKAGES := . ./admin ./migrate ./tenanthttp ./internal/... ./embedded
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: demo test build lint cross bench test-kills tidy fuzz
+.PHONY: demo test build lint cross bench bench-table test-kills test-soak tidy fuzz
 
 # Serves the help desk on http://localhost:8080 until Ctrl-C.
 demo:
@@ -43,14 +43,26 @@ cross:
 # Prints "figure NAME VALUE REACH ok|short" for what requests cost against plain
 # pgx, on a server of its own; FIGURE=NAME measures that one alone.
 bench:
-	@sh scripts/test-deps.sh demo
+	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
 	$(GO) run ./bench $(if $(FIGURE),-figure $(FIGURE))
+
+# Prints the tables of docs/performance.md, in about eight minutes.
+bench-table:
+	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
+	$(GO) run ./bench -table
 
 # Kills creating processes and servers many times over; "make test" does it a few
 # times.
 test-kills:
 	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
 	ROWHOUSE_KILLS=200 $(GO) test -race -count=1 -timeout 60m -run 'Kill|Crash' . ./admin ./migrate ./embedded
+
+# Everything at once for ten minutes, directly and through PgBouncer, with 64
+# goroutines and 500 tenants; "make test" does it for some seconds. SOAK says how
+# long.
+test-soak:
+	@set -e; vars=$$(sh scripts/test-deps.sh); set -a; eval "$$vars"; set +a; \
+	ROWHOUSE_SOAK=$(or $(SOAK),10m) $(GO) test -race -count=1 -timeout 60m -run '^TestSoak$$' -v .
 
 # Runs each fuzz test for a while.
 fuzz:

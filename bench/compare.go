@@ -20,11 +20,15 @@ type score struct {
 }
 
 // compare lets the contestants have their turns, round after round, each time in
-// another order: who comes after whom makes a difference. The first round warms up
-// and does not count.
+// another order: who comes after whom makes a difference. All are warm before.
 func (b *bench) compare(ctx context.Context, contestants []contestant, t traffic) ([]score, error) {
+	for _, c := range contestants {
+		if err := b.warm(ctx, c, t); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
 	rounds := make([][]sample, 0, b.rounds) // by round, then contestant
-	for round := range b.rounds + 1 {
+	for range b.rounds {
 		samples := make([]sample, len(contestants))
 		for _, i := range rand.Perm(len(contestants)) {
 			c := contestants[i]
@@ -33,15 +37,27 @@ func (b *bench) compare(ctx context.Context, contestants []contestant, t traffic
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		if round > 0 {
-			rounds = append(rounds, samples)
-		}
+		rounds = append(rounds, samples)
 	}
 	scores := make([]score, len(contestants))
 	for i, c := range contestants {
 		scores[i] = judge(c.name, rounds, i)
 	}
 	return scores, nil
+}
+
+// warm lets a contestant read until it has met every tenant on most of its
+// connections, or has had time enough.
+func (b *bench) warm(ctx context.Context, c contestant, t traffic) error {
+	const reads, slices = 40, 5
+	for n, done := 0, 0.0; n == 0 || n < slices && done < float64(reads*t.tenants); n++ {
+		s, err := b.measure(ctx, c, t)
+		if err != nil {
+			return err
+		}
+		done += s.rate * b.slice().Seconds()
+	}
+	return nil
 }
 
 // judge takes the medians of one contestant.

@@ -26,9 +26,9 @@ type entrant func(ctx context.Context, s stage) (contestant, error)
 // stage is where contestants meet: the tenants' schemas, and how the server is
 // reached, perhaps by way of a network.
 type stage struct {
-	schemas  []string
-	operator string // URL of the superuser, which plain pgx uses
-	app      string // URL of the application's login
+	schemas []string
+	reader  string // URL of a login that may read all tenants, which the others use
+	app     string // URL of the application's login
 }
 
 // named is a URL whose connections the server shows under a contestant's name, so
@@ -59,7 +59,7 @@ func (f *field) close() {
 // open lets contestants in. They serve the first n tenants.
 func (b *bench) open(ctx context.Context, entrants []entrant, n int, rtt time.Duration) (*field, error) {
 	f := &field{}
-	s := stage{schemas: b.schemas[:n], operator: b.operator, app: b.app}
+	s := stage{schemas: b.schemas[:n], reader: b.reader, app: b.app}
 	if rtt > 0 {
 		stop, err := s.delay(rtt)
 		if err != nil {

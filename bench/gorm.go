@@ -41,7 +41,7 @@ func ormRead(db *gorm.DB, schema string, id int) error {
 // path is set and reset.
 func gormMultitenancy(ctx context.Context, s stage) (contestant, error) {
 	const name = "gorm-multitenancy"
-	url, err := named(s.operator, name)
+	url, err := named(s.reader, name)
 	if err != nil {
 		return contestant{}, err
 	}

@@ -8,10 +8,11 @@
 //
 // and everything that is for people on standard error: with -table the table of
 // docs/performance.md, with -noisy only its part about a noisy tenant, with -all
-// the figures and then the table. Figures are medians of rounds. The machine is
+// the figures and then the table, with -floor what binding costs PostgreSQL by itself,
+// part by part. Figures are medians of rounds. The machine is
 // shared by client and server: trust ratios.
 //
-// Usage: bench [-figure NAME | -table | -noisy | -all] [-tenants N] [-rounds N]
+// Usage: bench [-figure NAME | -table | -noisy | -floor | -all] [-tenants N] [-rounds N]
 // [-seconds S] [-cpuprofile FILE]
 //
 // Begin reading at figures.go, which says what is measured, then contestant.go for
@@ -35,6 +36,7 @@ type options struct {
 	figure     string
 	table      bool
 	noisy      bool
+	floor      bool
 	all        bool
 	tenants    int
 	rounds     int
@@ -51,6 +53,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.figure, "figure", "", "measure only this `figure`")
 	flags.BoolVar(&o.table, "table", false, "measure the table of docs/performance.md and print it as Markdown on standard error")
 	flags.BoolVar(&o.noisy, "noisy", false, "measure only the table's part about a noisy tenant")
+	flags.BoolVar(&o.floor, "floor", false, "measure only what binding costs the server, part by part")
 	flags.BoolVar(&o.all, "all", false, "measure the figures, then the table")
 	flags.IntVar(&o.tenants, "tenants", 2000, "how many tenants there are")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many rounds a figure is the median of")
@@ -63,8 +66,8 @@ func parse(args []string) (options, error) {
 	switch {
 	case o.figure != "" && !known:
 		return o, fmt.Errorf("there is no figure %q", o.figure)
-	case o.figure != "" && (o.table || o.noisy || o.all):
-		return o, errors.New("-figure goes without -table, -noisy and -all")
+	case o.figure != "" && (o.table || o.noisy || o.floor || o.all):
+		return o, errors.New("-figure goes without -table, -noisy, -floor and -all")
 	case o.cpuprofile != "" && o.figure == "":
 		return o, errors.New("-cpuprofile needs -figure: a profile is of one of them")
 	case o.tenants < 2 || o.rounds < 1 || o.seconds < 0:
@@ -94,7 +97,7 @@ func run(ctx context.Context, o options, out, people io.Writer) error {
 		return err
 	}
 	defer b.close()
-	if !o.table && !o.noisy || o.all {
+	if !o.table && !o.noisy && !o.floor || o.all {
 		b.seconds = orElse(o.seconds, 2)
 		if err := b.figures(ctx, out); err != nil {
 			return err
@@ -103,6 +106,11 @@ func run(ctx context.Context, o options, out, people io.Writer) error {
 	b.seconds = orElse(o.seconds, 0.5)
 	if o.table || o.all {
 		if err := b.table(ctx); err != nil {
+			return err
+		}
+	}
+	if o.floor || o.table || o.all {
+		if err := b.floor(ctx); err != nil {
 			return err
 		}
 	}

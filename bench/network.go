@@ -105,7 +105,7 @@ func (p *proxy) through(raw string) (string, error) {
 
 // delay puts a network between.
 func (s *stage) delay(rtt time.Duration) (stop func(), err error) {
-	u, err := url.Parse(s.operator)
+	u, err := url.Parse(s.reader)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *stage) delay(rtt time.Duration) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.operator, err = p.through(s.operator); err != nil {
+	if s.reader, err = p.through(s.reader); err != nil {
 		return nil, err
 	}
 	s.app, err = p.through(s.app)
@@ -122,7 +122,7 @@ func (s *stage) delay(rtt time.Duration) (stop func(), err error) {
 
 // flights counts the round trips of a warm single-statement unit of work.
 func flights(ctx context.Context, b *bench) (float64, error) {
-	s := stage{schemas: b.schemas, operator: b.operator, app: b.app}
+	s := stage{schemas: b.schemas, reader: b.reader, app: b.app}
 	u, err := url.Parse(s.app)
 	if err != nil {
 		return 0, err

@@ -44,7 +44,7 @@ func sharings() []sharing { return []sharing{sharePool, shareHouse, shareLimited
 // sharePool is one pgxpool for both.
 func sharePool(ctx context.Context, s stage) (neighbours, error) {
 	const name = "pgx, one pool"
-	pool, err := plainPool(ctx, s.operator, name, pgx.QueryExecModeCacheStatement)
+	pool, err := plainPool(ctx, s.reader, name, pgx.QueryExecModeCacheStatement)
 	if err != nil {
 		return neighbours{}, err
 	}
@@ -105,7 +105,7 @@ type peace struct {
 func (b *bench) noisy(ctx context.Context) error {
 	all := make([]neighbours, 0, len(sharings()))
 	for _, enter := range sharings() {
-		n, err := enter(ctx, stage{schemas: b.schemas[:2], operator: b.operator, app: b.app})
+		n, err := enter(ctx, stage{schemas: b.schemas[:2], reader: b.reader, app: b.app})
 		if err != nil {
 			return err
 		}

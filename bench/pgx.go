@@ -35,7 +35,7 @@ func pgxExec(ctx context.Context, s stage) (contestant, error) {
 
 // qualified reads with schema-qualified SQL.
 func qualified(ctx context.Context, s stage, name string, mode pgx.QueryExecMode) (contestant, error) {
-	pool, err := plainPool(ctx, s.operator, name, mode)
+	pool, err := plainPool(ctx, s.reader, name, mode)
 	if err != nil {
 		return contestant{}, err
 	}
@@ -51,7 +51,7 @@ func qualified(ctx context.Context, s stage, name string, mode pgx.QueryExecMode
 // setSearchPath does what many do by hand: a round trip that sets the path.
 func setSearchPath(ctx context.Context, s stage) (contestant, error) {
 	const name = "pgx, SET search_path first"
-	pool, err := plainPool(ctx, s.operator, name, pgx.QueryExecModeCacheStatement)
+	pool, err := plainPool(ctx, s.reader, name, pgx.QueryExecModeCacheStatement)
 	if err != nil {
 		return contestant{}, err
 	}

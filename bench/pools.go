@@ -37,7 +37,7 @@ type tenantPool struct {
 // the path from the start.
 func poolPerTenant(_ context.Context, s stage) (contestant, error) {
 	name := fmt.Sprintf("a pool per tenant (%d of %d)", mostPools, connsPerPool)
-	url, err := named(s.operator, name)
+	url, err := named(s.reader, name)
 	if err != nil {
 		return contestant{}, err
 	}

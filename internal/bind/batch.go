@@ -268,6 +268,15 @@ func (r *batchRows) Close() {
 	r.br.fail(r.Rows.Err())
 }
 
+// Err is the batch's error if it ended the rows.
+func (r *batchRows) Err() error {
+	if err := r.Rows.Err(); err != nil {
+		r.br.fail(err)
+		return r.br.err
+	}
+	return nil
+}
+
 // Next goes to the next row, and closes the rows after the last.
 func (r *batchRows) Next() bool {
 	if r.Rows.Next() {
