@@ -6,15 +6,20 @@
 // to the network together, are a binding that lasts for that statement and
 // leaves nothing behind, without BEGIN, COMMIT or a round trip of its own:
 //
-//	Bind/Execute  set_config(…, true) for search_path, tenant id and role
+//	Bind/Execute  set_config(…, true) for search_path, tenant id, role and time-outs
 //	Bind/Execute  SELECT … (the user's)
 //	Sync
 //
 // The server skips the user's statement when the bind statement fails, and it
 // fails unless the tenant's schema exists and is the one that the catalog
 // means: PostgreSQL would ignore a missing schema in search_path and go on to
-// the shared one. A statement that the connection has not seen yet is parsed
-// under a binding too, in a flight of its own: names resolve when it is parsed.
+// the shared one.
+//
+// What statements look like is learned under a binding too, in a flight before the
+// first: names resolve when a statement is parsed. Tenants whose schemas were
+// migrated alike share it ([Descriptions]). A statement that a tenant runs again on
+// a connection is prepared there for that tenant alone: PostgreSQL plans a prepared
+// statement anew whenever search_path is another than the last time.
 //
 // A [Session] does this on one connection. Begin reading at [Session.Query].
 package bind
