@@ -177,7 +177,7 @@ func TestNotifications(t *testing.T) {
 		sql  string
 		want []string
 	}{
-		{`SELECT 1`, []string{"tenant " + a, "tenant " + b, "domain acme.example", "domain desk.example"}}, // of the beginning
+		{`SELECT 1`, []string{"tenant " + a, "tenant " + b, "domain acme.example", "domain desk.example", "flush"}}, // of the beginning, with a shared migration
 		{`UPDATE rowhouse.tenants SET name = 'x' WHERE schema_name = 'beta'`, []string{"tenant " + b}},
 		{`INSERT INTO rowhouse.domains VALUES ('b.example', ` + beta + `, true)`, []string{"tenant " + b, "domain b.example"}},
 		{`UPDATE rowhouse.domains SET tenant_id = ` + beta + ` WHERE domain = 'desk.example'`, []string{"tenant " + a, "tenant " + b, "domain desk.example"}},
