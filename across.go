@@ -61,7 +61,7 @@ func (e *TenantError) Unwrap() error { return e.Err }
 //
 // Tenants are asked in chunks of some dozens, each in one network write, on
 // Config.AcrossConns connections at most, and only on one while others wait for
-// connections. Limits.Connections, Waiting and Wait do not count; the time-outs do.
+// connections or behind a pooler. Limits.Connections, Waiting and Wait do not count; the time-outs do.
 // Rows are read from the server as the loop takes them. A loop that is slow so
 // keeps these connections, each for as long as it takes with the rows of a chunk:
 // with Config.MaxConns of 1 nobody else has one meanwhile, and a loop that uses db
@@ -180,10 +180,13 @@ func (s *survey) add(t *Tenant) error {
 		return s.failed(t, err)
 	}
 	s.put(t)
-	if err := s.launch(s.chunk); err != nil || s.count < maxPending {
+	if err := s.launch(s.chunk); err != nil {
 		return err
 	}
-	return s.step()
+	if s.count >= maxPending || len(s.open) > 0 && s.db.pool.Pooled() {
+		return s.step() // the sequence of tenants may need the pooler's only backend
+	}
+	return nil
 }
 
 func (s *survey) put(t *Tenant) {
@@ -322,8 +325,12 @@ func (s *survey) close() {
 }
 
 // acrossConns is how many connections a survey uses: what the Config says, within
-// what there is.
-func acrossConns(configured, slots int) int {
+// what there is. Behind a pooler it is one: a survey holds the connections whose
+// rows it has not read yet, and the pooler may have no other for the next.
+func acrossConns(configured, slots int, pooled bool) int {
+	if pooled {
+		return 1
+	}
 	if configured <= 0 {
 		configured = min(slots/4, 4)
 	}

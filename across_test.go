@@ -102,6 +102,21 @@ func (f *fleet) wantIdle(db *rowhouse.DB) {
 	f.until(`SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle'`, userOf(f.t, f.login))
 }
 
+// lookedUp waits until a look-up finds the tenant in a state.
+func (f *fleet) lookedUp(schema string, state rowhouse.State) {
+	f.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		tenant, err := f.db.TenantBySchema(f.t.Context(), schema)
+		f.must(err)
+		if tenant.State == state {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%s is still %s", schema, tenant.State)
+		}
+	}
+}
+
 // until waits until a query says yes.
 func (f *fleet) until(sql string, args ...any) {
 	f.t.Helper()
@@ -151,6 +166,8 @@ func TestAcrossPartialFailures(t *testing.T) {
 		_, err = f.admin.Delete(t.Context(), "trashed")
 		f.must(err)
 		schemas := []string{"acme", "missing", "dropped", "recreated", "trashed", "wider", "retyped", "suspended", "beta"}
+		f.lookedUp("trashed", rowhouse.StateTrashed)
+		f.lookedUp("suspended", rowhouse.StateSuspended)
 		all := f.only(schemas...)
 		for _, name := range []string{"acme", "beta"} {
 			f.wantMark(name)

@@ -49,7 +49,8 @@ type Config struct {
 	Limits Limits
 
 	// AcrossConns is how many connections one call of [Across] uses at once.
-	// Defaults to a quarter of MaxConns, but at least 1 and at most 4.
+	// Defaults to a quarter of MaxConns, but at least 1 and at most 4. Behind a
+	// pooler it is always 1.
 	AcrossConns int32
 
 	// AfterConnect is called with each new connection before it is used, for
@@ -95,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rowhouse: %w", err)
 	}
-	db := &DB{pool: p, limits: cfg.Limits, across: acrossConns(int(cfg.AcrossConns), p.Slots())}
+	db := &DB{pool: p, limits: cfg.Limits, across: acrossConns(int(cfg.AcrossConns), p.Slots(), p.Pooled())}
 	if err := db.check(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("rowhouse: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -146,6 +147,10 @@ func (db *DB) overtaken(ctx context.Context, t *Tenant, err error) error {
 	default:
 		return err
 	}
+	// Not for long: a transaction holds its connection meanwhile, and behind a
+	// pooler there may be no other.
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	row, lookErr := catalog.ByID(ctx, db.pool, t.ID)
 	changed := errors.Is(lookErr, ErrUnknownTenant)
 	if lookErr == nil {
