@@ -38,10 +38,10 @@ type Config struct {
 	TenantsPerConn int
 
 	// StatementCacheCapacity is how many statements each connection keeps
-	// prepared, each for one tenant, and among them one for each tenant that binds.
-	// What has no place is planned again each time, in the same round trip. They
-	// cost the server some 17 kB for a read by key and 75 kB for a join of four
-	// tables. Defaults to 512; of no use behind a pooler.
+	// prepared, each for one tenant, besides those that bind. What has no place is
+	// planned again each time, in the same round trip. They cost the server some
+	// 17 kB for a read by key and 75 kB for a join of four tables. Defaults to 512;
+	// of no use behind a pooler.
 	StatementCacheCapacity int
 
 	// Limits are those of each tenant of which the catalog says nothing else.

@@ -53,7 +53,7 @@ func (p *proxy) accept() {
 				p.turns.Add(1)
 			}
 		})
-		go pass(server, client, 0, func() { serverSpoke.Store(true) })
+		go answer(server, client, func() { serverSpoke.Store(true) })
 	}
 }
 
@@ -88,6 +88,25 @@ func pass(from, to net.Conn, delay time.Duration, spoke func()) {
 			if err != io.EOF {
 				_ = from.Close()
 			}
+			return
+		}
+	}
+}
+
+// answer copies what comes back, at once.
+func answer(from, to net.Conn, spoke func()) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			spoke()
+			if _, err := to.Write(buf[:n]); err != nil {
+				_ = from.Close()
+				return
+			}
+		}
+		if err != nil {
 			return
 		}
 	}

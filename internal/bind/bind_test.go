@@ -134,8 +134,7 @@ func TestPreparedForItsBinding(t *testing.T) {
 // flight, so that the server keeps no more than the cache.
 func TestEvictionClosesOnTheServer(t *testing.T) {
 	t.Parallel()
-	const capacity = 3
-	b := newBench(t, bind.Named, capacity)
+	b := newBench(t, bind.Named, 2)
 	one := b.as("one")
 	much := func(text string) {
 		b.t.Helper()
@@ -156,7 +155,7 @@ func TestEvictionClosesOnTheServer(t *testing.T) {
 // What is used much is not given up for what is used little.
 func TestEvictionKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, bind.Named, 2)
+	b := newBench(t, bind.Named, 1)
 	one := b.as("one")
 	for i := range 30 {
 		b.want(one, `SELECT 'kept'`, "kept")

@@ -26,8 +26,9 @@ type flight struct {
 	*pgconn.Pipeline
 	session *Session
 	prelude Prelude
-	// preparing are the statements that the flight prepares, in their order: the
-	// first is what binds, if it is among them.
+	// binds is the bind statement that the flight prepares, nil if it is prepared.
+	binds *pgconn.StatementDescription
+	// preparing are the statements that the flight prepares, in their order.
 	preparing []prepared
 }
 
@@ -65,10 +66,11 @@ func (f *flight) sendBinding() {
 		f.SendQueryParams(text.qualified, nil, nil, nil, nil)
 		return
 	}
-	key := own{sql: text.short}
-	sd := f.session.prepared.get(key)
+	sd := f.session.prepared.binds[text.short]
 	if sd == nil {
-		sd = f.prepare(key, &pgconn.StatementDescription{Fields: noColumns}).sd
+		sd = &pgconn.StatementDescription{Name: f.session.prepared.nextName(), SQL: text.short, Fields: noColumns}
+		f.SendPrepare(sd.Name, sd.SQL, nil)
+		f.binds = sd
 	}
 	f.SendQueryStatement(sd, nil, nil, nil)
 }
@@ -118,34 +120,30 @@ func (f *flight) sync() error {
 			return b.failed(err)
 		}
 	}
-	return f.readPrepared(len(f.preparing))
+	return f.readPrepared()
 }
 
 func (f *flight) readBinding() error {
-	if len(f.preparing) > 0 && f.preparing[0].key.binding == "" {
-		if err := f.readPrepared(1); err != nil {
+	if f.binds != nil {
+		if _, err := f.GetResults(); err != nil {
 			return err
 		}
+		f.session.prepared.binds[f.binds.SQL] = f.binds
 	}
 	return f.discard()
 }
 
-// readPrepared reads the answers to the next n statements that the flight
-// prepares.
-func (f *flight) readPrepared(n int) error {
-	for range n {
+// readPrepared reads the answers to the statements that the flight prepares.
+func (f *flight) readPrepared() error {
+	for _, p := range f.preparing {
 		answer, err := f.GetResults()
 		if err != nil {
 			return err
 		}
-		next := f.preparing[0]
-		f.preparing = f.preparing[1:]
 		// The columns are those of this moment, whatever was known of them. The
 		// answer to the statement, which comes next, is read by them.
-		if next.key.binding != "" {
-			next.sd.Fields = answer.(*pgconn.StatementDescription).Fields
-		}
-		f.session.prepared.put(next.key, next.sd)
+		p.sd.Fields = answer.(*pgconn.StatementDescription).Fields
+		f.session.prepared.put(p.key, p.sd)
 	}
 	return nil
 }

@@ -51,8 +51,8 @@ type Session struct {
 // Config says how sessions work.
 type Config struct {
 	Mode Mode
-	// Capacity is how many statements a connection keeps prepared, those that bind
-	// included. It is of no use where Mode is Described.
+	// Capacity is how many statements a connection keeps prepared, besides those
+	// that bind. It is of no use where Mode is Described.
 	Capacity int
 	// Descriptions are shared by all sessions on a database.
 	Descriptions *Descriptions

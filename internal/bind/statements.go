@@ -26,6 +26,9 @@ type statements struct {
 	capacity int
 	order    *list.List // of *statement, most recently used in front
 	byKey    map[own]*list.Element
+	// binds are the prepared bind statements by their text: one or two for each
+	// tenant that the connection has worked for, whose number the pool bounds.
+	binds map[string]*pgconn.StatementDescription
 	// once are statements that ran once. Emptied when there are too many.
 	once  map[own]struct{}
 	names uint64
@@ -46,6 +49,7 @@ func newStatements(capacity int) *statements {
 	return &statements{
 		capacity: capacity, order: list.New(),
 		byKey: make(map[own]*list.Element), once: make(map[own]struct{}),
+		binds: make(map[string]*pgconn.StatementDescription),
 	}
 }
 
@@ -78,6 +82,10 @@ func (c *statements) admits(key own) bool {
 	return last.uses == 0
 }
 
+// maxBinds bounds what tenants leave behind that are renamed or change their state
+// while the connection lives.
+const maxBinds = 4096
+
 func (c *statements) put(key own, sd *pgconn.StatementDescription) {
 	c.drop(key)
 	delete(c.once, key)
@@ -90,6 +98,12 @@ func (c *statements) put(key own, sd *pgconn.StatementDescription) {
 func (c *statements) trim() {
 	for c.order.Len() > c.capacity {
 		c.drop(c.order.Back().Value.(*statement).key)
+	}
+	if len(c.binds) > maxBinds {
+		for _, sd := range c.binds {
+			c.closing = append(c.closing, sd.Name)
+		}
+		clear(c.binds)
 	}
 }
 
@@ -106,6 +120,7 @@ func (c *statements) drop(key own) {
 func (c *statements) lost() {
 	c.order.Init()
 	clear(c.byKey)
+	clear(c.binds)
 	c.closing = c.closing[:0]
 }
 
