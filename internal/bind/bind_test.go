@@ -67,9 +67,14 @@ func (b *bench) behind(sql string) {
 // to is a binding to a schema of the bench, as a role.
 func (b *bench) to(schema, role string) bind.Prelude {
 	b.t.Helper()
+	return bind.Prelude{Binding: bind.New(b.target(schema, role))}
+}
+
+func (b *bench) target(schema, role string) bind.Target {
+	b.t.Helper()
 	var oid uint32
 	b.must(b.super.QueryRow(b.t.Context(), `SELECT $1::regnamespace::oid`, schema).Scan(&oid))
-	return bind.Prelude{Binding: bind.New(bind.Target{Schema: schema, SchemaOID: oid, Role: role, SearchPath: schema, TenantID: "id of " + schema, Shape: "v1"})}
+	return bind.Target{Schema: schema, SchemaOID: oid, Role: role, SearchPath: schema, TenantID: "id of " + schema, Shape: "v1"}
 }
 
 // as binds to a schema as the superuser.
@@ -150,6 +155,48 @@ func TestEvictionClosesOnTheServer(t *testing.T) {
 		t.Errorf("the server keeps %q", got)
 	}
 	much("10") // is prepared anew
+}
+
+// Only for the bindings that a connection works for most it keeps anything, and
+// what it keeps for others is closed on the server.
+func TestOnlyHotBindingsArePrepared(t *testing.T) {
+	t.Parallel()
+	const hot, bindings = 48, 60
+	b := newBench(t, bind.Named, 1000)
+	preludes := make([]bind.Prelude, bindings)
+	for i := range preludes {
+		target := b.target("one", "postgres")
+		target.Shape = fmt.Sprint("shape ", i)
+		preludes[i] = bind.Prelude{Binding: bind.New(target)}
+	}
+	const sql = `SELECT mark FROM marks`
+	count := func(what string) {
+		t.Helper()
+		var binds, statements int
+		err := b.session.Conn().QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE statement LIKE 'SELECT WHERE%'), count(*) FILTER (WHERE statement = '`+sql+`')
+			FROM pg_prepared_statements`, pgx.QueryExecModeSimpleProtocol).Scan(&binds, &statements)
+		if err != nil || binds != hot || statements != hot {
+			t.Errorf("%s: %d that bind and %d others are prepared, %v; want %d of each", what, binds, statements, err, hot)
+		}
+	}
+	for range 4 {
+		for _, p := range preludes {
+			b.want(p, sql, "one")
+		}
+	}
+	count("all alike")
+	for range 40 { // the last one becomes hot, and another is not any longer
+		b.want(preludes[bindings-1], sql, "one")
+	}
+	count("one more than others")
+	got, err := b.texts(preludes[bindings-1], `SELECT count(*)::text FROM pg_prepared_statements WHERE statement = $1 AND generic_plans + custom_plans > 20`, sql)
+	b.must(err)
+	if got[0] != "1" {
+		t.Errorf("%s statements are used much, want the one of the binding that is", got)
+	}
+	for _, p := range preludes {
+		b.want(p, sql, "one")
+	}
 }
 
 // What is used much is not given up for what is used little.

@@ -26,8 +26,12 @@ type flight struct {
 	*pgconn.Pipeline
 	session *Session
 	prelude Prelude
-	// binds is the bind statement that the flight prepares, nil if it is prepared.
-	binds *pgconn.StatementDescription
+	// binds is the bind statement that the flight prepares, if any, and bound what
+	// keeps it, in which place.
+	binds   *pgconn.StatementDescription
+	bound   *bound
+	place   int
+	closing int // how many names it closes
 	// preparing are the statements that the flight prepares, in their order.
 	preparing []prepared
 }
@@ -39,7 +43,12 @@ type prepared struct {
 
 // start begins a flight with what comes first.
 func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
-	f := &flight{Pipeline: s.conn.PgConn().StartPipeline(ctx), session: s, prelude: prelude}
+	f := &flight{session: s, prelude: prelude}
+	if prelude.Binding != nil && s.mode == Named {
+		f.bound = s.prepared.use(prelude.Binding.own)
+	}
+	f.Pipeline = s.conn.PgConn().StartPipeline(ctx)
+	f.closing = len(s.prepared.closing)
 	for _, name := range s.prepared.closing {
 		f.SendDeallocate(name)
 	}
@@ -60,14 +69,21 @@ var noColumns = make([]pgconn.FieldDescription, 1)
 func (f *flight) sendBinding() {
 	text := f.prelude.Binding.single
 	if f.prelude.Begin != "" || f.prelude.batch {
-		text = f.prelude.Binding.holding
+		text, f.place = f.prelude.Binding.holding, 1
 	}
 	if f.session.mode == Described {
 		f.SendQueryParams(text.qualified, nil, nil, nil, nil)
 		return
 	}
-	sd := f.session.prepared.binds[text.short]
-	if sd == nil {
+	if !f.bound.hot {
+		f.SendQueryParams(text.short, nil, nil, nil, nil)
+		return
+	}
+	sd := f.bound.binds[f.place]
+	if sd == nil || sd.SQL != text.short { // the tenant was renamed, or its state changed
+		if sd != nil {
+			f.session.prepared.closing = append(f.session.prepared.closing, sd.Name)
+		}
 		sd = &pgconn.StatementDescription{Name: f.session.prepared.nextName(), SQL: text.short, Fields: noColumns}
 		f.SendPrepare(sd.Name, sd.SQL, nil)
 		f.binds = sd
@@ -104,12 +120,12 @@ func (f *flight) sync() error {
 		return err
 	}
 	s := f.session
-	for range s.prepared.closing {
+	for range f.closing {
 		if _, err := f.GetResults(); err != nil {
 			return err
 		}
 	}
-	s.prepared.closing = s.prepared.closing[:0]
+	s.prepared.closing = append(s.prepared.closing[:0], s.prepared.closing[f.closing:]...)
 	if f.prelude.Begin != "" {
 		if err := f.discard(); err != nil {
 			return fmt.Errorf("begin a transaction: %w", err)
@@ -128,7 +144,7 @@ func (f *flight) readBinding() error {
 		if _, err := f.GetResults(); err != nil {
 			return err
 		}
-		f.session.prepared.binds[f.binds.SQL] = f.binds
+		f.bound.binds[f.place] = f.binds
 	}
 	return f.discard()
 }

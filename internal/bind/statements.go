@@ -19,16 +19,14 @@ type own struct {
 // with each change of tenant.
 //
 // To prepare a statement costs the server more than to run it once, in time and in
-// memory (some 17 kB for a simple one). So a statement is prepared when the
-// binding runs it for the second time, and where there is no more room it must be
+// memory (some 17 kB for a simple one). So a statement is prepared when a binding
+// that is hot runs it for the second time, and where there is no more room it must be
 // used more often than the one that has to go.
 type statements struct {
 	capacity int
 	order    *list.List // of *statement, most recently used in front
 	byKey    map[own]*list.Element
-	// binds are the prepared bind statements by their text: one or two for each
-	// tenant that the connection has worked for, whose number the pool bounds.
-	binds map[string]*pgconn.StatementDescription
+	hot      *hot
 	// once are statements that ran once. Emptied when there are too many.
 	once  map[own]struct{}
 	names uint64
@@ -49,7 +47,7 @@ func newStatements(capacity int) *statements {
 	return &statements{
 		capacity: capacity, order: list.New(),
 		byKey: make(map[own]*list.Element), once: make(map[own]struct{}),
-		binds: make(map[string]*pgconn.StatementDescription),
+		hot: newHot(),
 	}
 }
 
@@ -73,6 +71,9 @@ func (c *statements) admits(key own) bool {
 		c.once[key] = struct{}{}
 		return false
 	}
+	if !c.hot.has(key.binding) {
+		return false
+	}
 	if c.order.Len() < c.capacity {
 		return true
 	}
@@ -81,10 +82,6 @@ func (c *statements) admits(key own) bool {
 	last.uses /= 2
 	return last.uses == 0
 }
-
-// maxBinds bounds what tenants leave behind that are renamed or change their state
-// while the connection lives.
-const maxBinds = 4096
 
 func (c *statements) put(key own, sd *pgconn.StatementDescription) {
 	c.drop(key)
@@ -98,12 +95,6 @@ func (c *statements) put(key own, sd *pgconn.StatementDescription) {
 func (c *statements) trim() {
 	for c.order.Len() > c.capacity {
 		c.drop(c.order.Back().Value.(*statement).key)
-	}
-	if len(c.binds) > maxBinds {
-		for _, sd := range c.binds {
-			c.closing = append(c.closing, sd.Name)
-		}
-		clear(c.binds)
 	}
 }
 
@@ -120,8 +111,29 @@ func (c *statements) drop(key own) {
 func (c *statements) lost() {
 	c.order.Init()
 	clear(c.byKey)
-	clear(c.binds)
+	c.hot = newHot()
 	c.closing = c.closing[:0]
+}
+
+// use counts a flight of a binding, and drops what was prepared for another that
+// has to make room for it.
+func (c *statements) use(binding string) *bound {
+	b, out := c.hot.use(binding)
+	if out == nil {
+		return b
+	}
+	for _, sd := range out.binds {
+		if sd != nil {
+			c.closing = append(c.closing, sd.Name)
+		}
+	}
+	out.binds = [2]*pgconn.StatementDescription{}
+	for key := range c.byKey {
+		if key.binding == out.binding {
+			c.drop(key)
+		}
+	}
+	return b
 }
 
 // nextName is a name that this connection has not used yet.

@@ -22,13 +22,16 @@ const firstUserOID = 16384
 // textOnly makes PostgreSQL answer in text: what is printed is then what it
 // writes itself, whatever the type. It is rowhouse's AfterConnect.
 func textOnly(_ context.Context, conn *pgx.Conn) error {
-	types := conn.TypeMap()
+	textTypes(conn.TypeMap())
+	return nil
+}
+
+func textTypes(types *pgtype.Map) {
 	for oid := range uint32(firstUserOID) {
 		if t, ok := types.TypeForOID(oid); ok {
 			types.RegisterType(&pgtype.Type{Name: t.Name, OID: oid, Codec: &pgtype.TextFormatOnlyCodec{Codec: t.Codec}})
 		}
 	}
-	return nil
 }
 
 // sample is how many rows a table looks at before it settles how wide its columns

@@ -8,14 +8,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/spf13/cobra"
 
 	"github.com/rowhouse/rowhouse"
 )
 
 func (c *cli) sqlCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "sql SCHEMA STATEMENT",
+	var all bool
+	var kind string
+	cmd := &cobra.Command{
+		Use:   "sql SCHEMA STATEMENT | sql --all [--kind KIND] STATEMENT",
 		Short: "Run one SQL statement as a tenant, behind the same wall as the application",
 		Long: `Run one SQL statement as the tenant: in its schema and with its role's privileges, as
 the application would. It is one transaction. The statement - reads it from the
@@ -23,18 +26,38 @@ standard input.
 
 Rows are printed as they come, values as PostgreSQL writes them. As JSON they are an
 array with one object for each row; if the statement fails half-way the array is not
-closed.`,
+closed.
+
+With --all it is run as every tenant that is served, and may only read. Each row begins
+with its tenant's schema name; tenants come in any order, and each is a transaction of
+its own. What fails for a tenant is printed on the standard error and the others go on;
+the exit code is then 4.`,
 		Example: `  ` + c.app.Name + ` sql acme "SELECT id, title FROM tickets"
-  ` + c.app.Name + ` sql acme - < report.sql`,
-		Args: arguments("SCHEMA", "STATEMENT"),
+  ` + c.app.Name + ` sql acme - < report.sql
+  ` + c.app.Name + ` sql --all "SELECT count(*) FROM tickets"`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case all:
+				return arguments("STATEMENT")(cmd, args)
+			case cmd.Flags().Changed("kind"):
+				return usage(cmd, "--kind goes with --all")
+			}
+			return arguments("SCHEMA", "STATEMENT")(cmd, args)
+		},
 		RunE: c.run(func(s *session, args []string) error {
-			statement, err := s.statement(args[1])
+			statement, err := s.statement(args[len(args)-1])
 			if err != nil {
 				return err
+			}
+			if all {
+				return s.queryAll(kind, statement)
 			}
 			return c.query(s, args[0], statement)
 		}),
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "read from all tenants that are served")
+	cmd.Flags().StringVar(&kind, "kind", "", "with --all: only tenants of this kind")
+	return cmd
 }
 
 // statement is the argument or, for "-", the standard input.
@@ -54,11 +77,7 @@ func (s *session) statement(arg string) (string, error) {
 
 // query runs the statement and prints what comes.
 func (c *cli) query(s *session, schema, statement string) error {
-	conn, err := s.connection("app_url")
-	if err != nil {
-		return err
-	}
-	db, err := rowhouse.Open(s.ctx(), rowhouse.Config{DatabaseURL: impatient(conn), MaxConns: 1, AfterConnect: textOnly})
+	db, err := s.application(1)
 	if err != nil {
 		return err
 	}
@@ -73,6 +92,17 @@ func (c *cli) query(s *session, schema, statement string) error {
 	}
 	defer rows.Close()
 	return explain(s.printRows(rows))
+}
+
+// application opens the application's door, for values as PostgreSQL writes them.
+func (s *session) application(conns int32) (*rowhouse.DB, error) {
+	conn, err := s.connection("app_url")
+	if err != nil {
+		return nil, err
+	}
+	return rowhouse.Open(s.ctx(), rowhouse.Config{
+		DatabaseURL: impatient(conn), MaxConns: conns, AcrossConns: conns, AfterConnect: textOnly,
+	})
 }
 
 // suggestFor looks for a tenant with a name like schema, by the operator's door
@@ -112,7 +142,7 @@ func (s *session) printRows(rows pgx.Rows) error {
 		tag := rows.CommandTag()
 		return s.print(commandView{tag.String(), tag.RowsAffected()})
 	}
-	w := newRowWriter(s, rows)
+	w := s.rowWriter(rows.FieldDescriptions(), rows.TypeMap())
 	n := 0
 	for rows.Next() {
 		if err := w.row(rows.RawValues()); err != nil {
@@ -143,10 +173,9 @@ type rowWriter interface {
 	end(failed error) error
 }
 
-func newRowWriter(s *session, rows pgx.Rows) rowWriter {
-	fields := rows.FieldDescriptions()
+func (s *session) rowWriter(fields []pgconn.FieldDescription, known *pgtype.Map) rowWriter {
 	if s.value("output") == outputJSON {
-		return newJSONRows(s.cmd.OutOrStdout(), fields, rows.TypeMap())
+		return newJSONRows(s.cmd.OutOrStdout(), fields, known)
 	}
 	return newTableRows(s.cmd.OutOrStdout(), fields)
 }
