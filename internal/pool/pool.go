@@ -4,9 +4,10 @@
 // A backend that has worked for a tenant keeps some 330 kB for it (ten tables) and
 // never gives them back, and a statement is planned again whenever it runs in
 // another schema than the last time. So tenants stay near connections that know
-// them: each has two slots of the budget to go to, by the hash of its id. When both
-// are busy it takes one that has worked for it before, or for few tenants yet, and
-// any that is free when it has waited for two milliseconds. When all are busy tenants take turns, whoever has
+// them: each has a slot of the budget as its home, by the hash of its id. When that is
+// busy it takes one that has worked for it before, or for few tenants yet; when it has
+// waited for a millisecond also its second home, and after another any that is free.
+// So a tenant has the connections that it needs, and most need one. When all are busy tenants take turns, whoever has
 // more requests waiting. A connection that has worked for too many tenants is
 // replaced before the next one's work.
 //
@@ -181,16 +182,14 @@ func (p *Pool) candidates(tenant string) [2]int {
 	return [2]int{int(first), int(second)}
 }
 
-// pick chooses a free slot that suits a tenant: one of its candidates, else one that
-// has worked for it.
+// pick chooses a free slot that suits a tenant: its home, else one that has worked
+// for it.
 func (p *Pool) pick(tenant string, candidates [2]int) *slot {
-	for _, i := range candidates {
-		if s := p.slots[i]; !s.busy {
-			return s
-		}
+	if s := p.slots[candidates[0]]; !s.busy {
+		return s
 	}
 	for _, s := range p.slots {
-		if !s.busy && s.suits(tenant, candidates) {
+		if !s.busy && s.suits(tenant, candidates, false) {
 			return s
 		}
 	}

@@ -14,6 +14,8 @@ const (
 	// is free. To work for a stranger costs a backend about as long, and memory
 	// that it never gives back.
 	patience = 2 * time.Millisecond
+	// hope is how long it waits for its home alone, while its second one is free.
+	hope = patience / 2
 )
 
 // queue holds who waits for a slot. Tenants take turns, however many wait for one
@@ -83,20 +85,20 @@ func (q *queue) first() *line {
 // choose tells who gets a slot that is free: the tenant whose turn it is, or one
 // soon after that the slot suits. Nil if nobody has a turn, or nobody whom it suits
 // and who has lost patience.
-func (q *queue) choose(suits func(tenant string, candidates [2]int) bool) *line {
+func (q *queue) choose(suits func(tenant string, candidates [2]int, second bool) bool) *line {
 	first := q.first()
 	if first == nil {
 		return nil
 	}
-	head := first.waiters[0]
-	patient := time.Since(head.since) < patience
+	head, now := first.waiters[0], time.Now()
+	patient := now.Sub(head.since) < patience
 	if first.passed >= lookahead && !patient {
 		return first
 	}
 	for e, n := first.turn, 0; e != nil && n < lookahead; e, n = e.Next(), n+1 {
 		l := e.Value.(*line)
 		switch {
-		case !suits(l.tenant, l.candidates), l.over == head:
+		case !suits(l.tenant, l.candidates, now.Sub(l.waiters[0].since) >= hope), l.over == head:
 			continue
 		case l != first && !patient:
 			l.over = head

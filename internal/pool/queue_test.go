@@ -36,7 +36,7 @@ func order(q *queue, slot int) []string {
 	return got
 }
 
-func suits(index int) func(string, [2]int) bool { return (&slot{index: index}).suits }
+func suits(index int) func(string, [2]int, bool) bool { return (&slot{index: index}).suits }
 
 // A slot that suits nobody waits for those who do not want it yet.
 func TestQueueIsPatient(t *testing.T) {

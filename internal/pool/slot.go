@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -35,10 +34,11 @@ const pingAfter = time.Second
 // many more, every connection soon knows them all, and nobody has to wait for one.
 const roomy = 32
 
-// suits tells whether a tenant's work belongs on this slot: it is one of its
-// candidates, or has a connection that has worked for it already or for few.
-func (s *slot) suits(tenant string, candidates [2]int) bool {
-	if slices.Contains(candidates[:], s.index) {
+// suits tells whether a tenant's work belongs on this slot: it is its home, or has
+// a connection that has worked for it already or for few. Who has waited for hope
+// takes its second home too.
+func (s *slot) suits(tenant string, candidates [2]int, second bool) bool {
+	if candidates[0] == s.index || second && candidates[1] == s.index {
 		return true
 	}
 	_, known := s.tenants[tenant]

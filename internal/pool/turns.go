@@ -220,7 +220,11 @@ func (p *Pool) settle() {
 		if p.serveFree() {
 			continue
 		}
-		due := p.waiting.first().waiters[0].since.Add(patience)
+		since := p.waiting.first().waiters[0].since
+		due := since.Add(hope)
+		if !due.After(time.Now()) {
+			due = since.Add(patience)
+		}
 		if p.due.IsZero() || due.Before(p.due) {
 			p.due = due
 			p.impatient.Reset(time.Until(due))
