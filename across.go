@@ -61,7 +61,9 @@ func (e *TenantError) Unwrap() error { return e.Err }
 //
 // Tenants are asked in chunks of some dozens, each in one network write, on
 // Config.AcrossConns connections at most, and only on one while others wait for
-// connections or behind a pooler. Limits.Connections, Waiting and Wait do not count; the time-outs do.
+// connections. Behind a pooler it is one connection, and a round trip for each
+// tenant. Limits.Connections, Waiting and Wait do not count; the time-outs do.
+//
 // Rows are read from the server as the loop takes them. A loop that is slow so
 // keeps these connections, each for as long as it takes with the rows of a chunk:
 // with Config.MaxConns of 1 nobody else has one meanwhile, and a loop that uses db

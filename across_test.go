@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log"
 	"slices"
 	"strings"
 	"testing"
@@ -596,6 +597,37 @@ func TestTenants(t *testing.T) {
 	for range f.db.Tenants(t.Context(), rowhouse.TenantFilter{}) {
 		break
 	}
+}
+
+func ExampleAcross() {
+	ctx := context.Background()
+	db, stop := twoDesks(ctx)
+	defer stop()
+	acme, err := db.TenantBySchema(ctx, "acme")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, title := range []string{"paper jam", "toner low"} {
+		if _, err := db.Exec(rowhouse.WithTenant(ctx, acme), "INSERT INTO tickets (title) VALUES ($1)", title); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	all := db.Tenants(ctx, rowhouse.TenantFilter{})
+	open := make(map[string]int)
+	for row, err := range rowhouse.Across(ctx, db, all, pgx.RowTo[int], "SELECT count(*) FROM tickets") {
+		var one *rowhouse.TenantError
+		if errors.As(err, &one) { // the others go on
+			log.Printf("%s: %v", one.Tenant.Name, one.Err)
+			continue
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		open[row.Tenant.Schema] = row.Value
+	}
+	fmt.Println(open)
+	// Output: map[acme:2 globex:0]
 }
 
 // BenchmarkAcross compares with a loop of queries over the same tenants. For

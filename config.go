@@ -31,9 +31,10 @@ type Config struct {
 	// TenantsPerConn is for how many tenants a connection works before it is
 	// replaced by a new one, between units of work (some 4 ms). A server's backend
 	// keeps about 330 kB for each tenant with ten tables that it has worked for
-	// and never gives them back; tenants keep to two connections each if they
-	// can. Where one connection has more tenants than this (twice the number of
-	// tenants, divided by MaxConns) it is replaced all the time: raise either.
+	// and never gives them back; each tenant keeps to one connection, and takes
+	// others when it has to wait for that. Where a connection has more tenants than
+	// this (up to twice their number divided by MaxConns) it is replaced all the
+	// time: raise either.
 	// Defaults to 500, at most some 160 MB.
 	TenantsPerConn int
 

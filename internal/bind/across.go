@@ -37,6 +37,11 @@ const (
 // answers. Nothing stays prepared: what runs once as each of many would only drive
 // out what is used.
 //
+// Behind a pooler each is written when the one before is answered. PgBouncer before
+// 1.21 takes a backend for idle at each Sync's answer: of a client that goes away
+// then, as a process that is killed does, it gives the backend to the next client,
+// who reads the answers that are still to come as its own.
+//
 //	for a.Next() {
 //		rows, err := a.Rows()
 //		…
@@ -238,13 +243,21 @@ func (a *Across) send() {
 	if len(a.queue) == 0 {
 		a.queue, a.again = a.again, nil
 	}
-	// Those of the queue whose texts fit.
-	size := len(a.sql) + len(a.session.reading(a.bindings[a.queue[0]])) + pairOverhead
-	portion := a.queue[:min(len(a.queue), max(1, writeSize/size))]
-	a.describe(portion)
+	n := a.portion()
+	a.describe(a.queue[:n])
 	if a.ended == nil {
-		a.write(len(portion))
+		a.write(n)
 	}
+}
+
+// portion is how many of the queue may be written at once, by the length of their
+// texts.
+func (a *Across) portion() int {
+	if a.session.mode == Described {
+		return 1 // one Sync at a time: see Across
+	}
+	size := len(a.sql) + len(a.session.reading(a.bindings[a.queue[0]])) + pairOverhead
+	return min(len(a.queue), max(1, writeSize/size))
 }
 
 // pairOverhead is about what the messages of two statements have besides their
