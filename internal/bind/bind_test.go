@@ -175,8 +175,8 @@ func TestOnlyHotBindingsArePrepared(t *testing.T) {
 		var binds, statements int
 		err := b.session.Conn().QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE statement LIKE 'SELECT WHERE%'), count(*) FILTER (WHERE statement = '`+sql+`')
 			FROM pg_prepared_statements`, pgx.QueryExecModeSimpleProtocol).Scan(&binds, &statements)
-		if err != nil || binds != hot || statements != hot {
-			t.Errorf("%s: %d that bind and %d others are prepared, %v; want %d of each", what, binds, statements, err, hot)
+		if err != nil || binds != hot+1 || statements != hot {
+			t.Errorf("%s: %d that bind and %d others are prepared, %v; want %d, with one that all have together, and %[5]d", what, binds, statements, err, hot+1, hot)
 		}
 	}
 	for range 4 {
@@ -196,6 +196,38 @@ func TestOnlyHotBindingsArePrepared(t *testing.T) {
 	}
 	for _, p := range preludes {
 		b.want(p, sql, "one")
+	}
+}
+
+// The bind statement of those who are not hot checks the schema each time, whether
+// PostgreSQL plans it for the values or once for all of them.
+func TestSharedBindChecksTheSchema(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bind.Named, 10)
+	for i := range 20 {
+		for _, schema := range []string{"one", "two"} {
+			right := b.target(schema, "postgres")
+			right.Shape = fmt.Sprint("shape ", i) // a binding that has not run yet
+			b.want(bind.Prelude{Binding: bind.New(right)}, `SELECT mark FROM marks`, schema)
+			for what, spoil := range map[string]func(*bind.Target){
+				"another's oid":  func(t *bind.Target) { t.SchemaOID++ },
+				"another's name": func(t *bind.Target) { t.Schema = map[string]string{"one": "two", "two": "one"}[schema] },
+				"nobody's name":  func(t *bind.Target) { t.Schema = "gone" },
+				"nobody's role":  func(t *bind.Target) { t.Role = "gone" },
+			} {
+				wrong := right
+				wrong.Shape += what
+				spoil(&wrong)
+				if _, err := b.texts(bind.Prelude{Binding: bind.New(wrong)}, `SELECT mark FROM marks`); !errors.Is(err, bind.ErrChanged) {
+					t.Errorf("%s: got %v, want ErrChanged", what, err)
+				}
+			}
+		}
+	}
+	var generic int
+	b.must(b.session.Conn().QueryRow(t.Context(), `SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'SELECT WHERE%$1%'`, pgx.QueryExecModeSimpleProtocol).Scan(&generic))
+	if generic == 0 {
+		t.Error("the shared bind statement was planned each time")
 	}
 }
 

@@ -26,11 +26,10 @@ type flight struct {
 	*pgconn.Pipeline
 	session *Session
 	prelude Prelude
-	// binds is the bind statement that the flight prepares, if any, and bound what
-	// keeps it, in which place.
+	// binds is the bind statement that the flight prepares, if any, and keep notes
+	// that it is there.
 	binds   *pgconn.StatementDescription
-	bound   *bound
-	place   int
+	keep    func(*pgconn.StatementDescription)
 	closing int // how many names it closes
 	// preparing are the statements that the flight prepares, in their order.
 	preparing []prepared
@@ -44,8 +43,9 @@ type prepared struct {
 // start begins a flight with what comes first.
 func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
 	f := &flight{session: s, prelude: prelude}
+	var bound *bound
 	if prelude.Binding != nil && s.mode == Named {
-		f.bound = s.prepared.use(prelude.Binding.own)
+		bound = s.prepared.use(prelude.Binding.own)
 	}
 	f.Pipeline = s.conn.PgConn().StartPipeline(ctx)
 	f.closing = len(s.prepared.closing)
@@ -56,7 +56,7 @@ func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
 		f.SendQueryParams(prelude.Begin, nil, nil, nil, nil)
 	}
 	if prelude.Binding != nil {
-		f.sendBinding()
+		f.sendBinding(bound)
 	}
 	return f
 }
@@ -66,29 +66,42 @@ func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
 // by it.
 var noColumns = make([]pgconn.FieldDescription, 1)
 
-func (f *flight) sendBinding() {
-	text := f.prelude.Binding.single
+// sendBinding adds the bind statement: where names cannot be used it is sent as it
+// is; else a hot binding has its own prepared, and all others one between them.
+func (f *flight) sendBinding(bound *bound) {
+	text, place := &f.prelude.Binding.single, 0
 	if f.prelude.Begin != "" || f.prelude.batch {
-		text, f.place = f.prelude.Binding.holding, 1
+		text, place = &f.prelude.Binding.holding, 1
 	}
+	prepared := f.session.prepared
 	if f.session.mode == Described {
 		f.SendQueryParams(text.qualified, nil, nil, nil, nil)
 		return
 	}
-	if !f.bound.hot {
-		f.SendQueryParams(text.short, nil, nil, nil, nil)
+	if !bound.hot {
+		sd := prepared.shared[text.shared]
+		if sd == nil {
+			sd = f.prepareBind(text.shared)
+			f.keep = func(sd *pgconn.StatementDescription) { prepared.shared[sd.SQL] = sd }
+		}
+		f.SendQueryStatement(sd, text.values, nil, nil)
 		return
 	}
-	sd := f.bound.binds[f.place]
+	sd := bound.binds[place]
 	if sd == nil || sd.SQL != text.short { // the tenant was renamed, or its state changed
 		if sd != nil {
-			f.session.prepared.closing = append(f.session.prepared.closing, sd.Name)
+			prepared.closing = append(prepared.closing, sd.Name)
 		}
-		sd = &pgconn.StatementDescription{Name: f.session.prepared.nextName(), SQL: text.short, Fields: noColumns}
-		f.SendPrepare(sd.Name, sd.SQL, nil)
-		f.binds = sd
+		sd = f.prepareBind(text.short)
+		f.keep = func(sd *pgconn.StatementDescription) { bound.binds[place] = sd }
 	}
 	f.SendQueryStatement(sd, nil, nil, nil)
+}
+
+func (f *flight) prepareBind(sql string) *pgconn.StatementDescription {
+	f.binds = &pgconn.StatementDescription{Name: f.session.prepared.nextName(), SQL: sql, Fields: noColumns}
+	f.SendPrepare(f.binds.Name, sql, nil)
+	return f.binds
 }
 
 // prepare adds that a statement, which is described, is prepared.
@@ -144,7 +157,7 @@ func (f *flight) readBinding() error {
 		if _, err := f.GetResults(); err != nil {
 			return err
 		}
-		f.bound.binds[f.place] = f.binds
+		f.keep(f.binds)
 	}
 	return f.discard()
 }

@@ -27,6 +27,8 @@ type statements struct {
 	order    *list.List // of *statement, most recently used in front
 	byKey    map[own]*list.Element
 	hot      *hot
+	// shared are the bind statements of all who are not hot, by their text.
+	shared map[string]*pgconn.StatementDescription
 	// once are statements that ran once. Emptied when there are too many.
 	once  map[own]struct{}
 	names uint64
@@ -47,7 +49,7 @@ func newStatements(capacity int) *statements {
 	return &statements{
 		capacity: capacity, order: list.New(),
 		byKey: make(map[own]*list.Element), once: make(map[own]struct{}),
-		hot: newHot(),
+		hot: newHot(), shared: make(map[string]*pgconn.StatementDescription),
 	}
 }
 
@@ -112,6 +114,7 @@ func (c *statements) lost() {
 	c.order.Init()
 	clear(c.byKey)
 	c.hot = newHot()
+	clear(c.shared)
 	c.closing = c.closing[:0]
 }
 
