@@ -199,7 +199,7 @@ func (br *BatchResults) answer() (any, error) {
 		return first, nil
 	}
 	answer, err := br.flight.GetResults()
-	if err != nil && br.stale(err, br.next) && br.ctx.Err() == nil {
+	if err != nil && br.stale(err, br.next) { // whether or not the context has ended by now
 		err = fmt.Errorf("%w: %w", ErrRetry, err)
 	}
 	return answer, err
