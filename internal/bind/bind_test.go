@@ -324,6 +324,40 @@ func TestChangedShapeInATransaction(t *testing.T) {
 	b.must(b.session.Commit(t.Context()))
 }
 
+// So does that of a batch whose first statement was answered, also when its context
+// ended while it was read.
+func TestChangedShapeInABatch(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]bind.Mode{"named": bind.Named, "described": bind.Described} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, mode, 10)
+			one := b.as("one")
+			const sql = `SELECT 1 AS n, * FROM marks`
+			for range 3 {
+				rows, err := b.session.Query(t.Context(), one, sql, nil)
+				b.must(err)
+				rows.Close()
+				b.must(rows.Err())
+			}
+			b.behind(`ALTER TABLE one.marks ADD COLUMN more int`)
+			batch := &pgx.Batch{}
+			batch.Queue(`SELECT 'first'`)
+			batch.Queue(sql)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			results := b.session.SendBatch(ctx, one, batch, nil)
+			_, err := results.Exec()
+			b.must(err)
+			cancel()
+			if _, err := results.Exec(); !errors.Is(err, bind.ErrRetry) {
+				t.Errorf("got %v, want ErrRetry", err)
+			}
+			_ = results.Close()
+		})
+	}
+}
+
 // A transaction that begins with such a statement begins anew.
 func TestChangedShapeAsATransactionBegins(t *testing.T) {
 	t.Parallel()
