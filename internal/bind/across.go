@@ -195,7 +195,7 @@ func (a *Across) read() bool {
 	b := a.bindings[i]
 	answer, bound, err := a.flight.pair(b)
 	a.index, a.rows, a.err, a.settled = i, nil, err, false
-	outdated := bound && stale(err)
+	outdated := bound && stale(err, a.fresh[i])
 	if err == nil {
 		result := answer.(*pgconn.ResultReader)
 		a.rows = pgx.RowsFromResultReader(a.session.conn.TypeMap(), result)

@@ -21,15 +21,11 @@ func (s *Session) SendBatch(ctx context.Context, prelude Prelude, b *pgx.Batch, 
 	s.enter(prelude)
 	prelude.batch = true
 	err := br.send(prelude, b)
-	if err != nil && br.stale(err, 0) {
-		switch {
-		case ctx.Err() != nil:
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
-		case prelude.Binding == nil:
-			err = fmt.Errorf("%w: %w", ErrRetry, err)
-		case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
-			err = br.send(prelude, b)
+	for n := 1; err != nil && br.stale(err, 0); n++ {
+		if err = s.again(ctx, prelude, n, err); err != nil {
+			break
 		}
+		err = br.send(prelude, b)
 	}
 	br.fail(err)
 	return br
@@ -112,11 +108,12 @@ func (s *Session) lookupBatch(ctx context.Context, prelude *Prelude, queued []qu
 	if len(cold) == 0 {
 		return known, described, nil
 	}
-	if err := s.describe(ctx, prelude, cold); err != nil {
+	sds, err := s.describe(ctx, prelude, cold)
+	if err != nil {
 		return nil, described, err
 	}
-	for _, sql := range cold {
-		known[sql], _ = s.lookup(sql)
+	for i, sql := range cold {
+		known[sql] = sendable{sds[i], false}
 	}
 	return known, described, nil
 }
@@ -208,7 +205,7 @@ func (br *BatchResults) answer() (any, error) {
 // stale looks at an error that came in place of the answer to statement n, and
 // forgets the statements if they are no longer as they were described.
 func (br *BatchResults) stale(err error, n int) bool {
-	if !stale(err) || !lost(err) && n < len(br.queued) && br.described[br.queued[n].SQL] {
+	if !stale(err, n < len(br.queued) && br.described[br.queued[n].SQL]) {
 		return false
 	}
 	for _, q := range br.queued {

@@ -96,19 +96,35 @@ func (s *Session) Query(ctx context.Context, prelude Prelude, sql string, args [
 	}
 	s.prepared.trim()
 	s.enter(prelude)
-	rows, described, err := s.once(ctx, prelude, sql, args)
-	if err != nil && (!described || lost(err)) && stale(err) {
+	for n := 1; ; n++ {
+		rows, described, err := s.once(ctx, prelude, sql, args)
+		if err == nil || !stale(err, described) {
+			return rows, s.ended(ctx, err)
+		}
 		s.forget(sql, err)
-		switch {
-		case ctx.Err() != nil:
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
-		case prelude.Binding == nil:
-			err = fmt.Errorf("%w: %w", ErrRetry, err)
-		case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
-			rows, _, err = s.once(ctx, prelude, sql, args)
+		if err := s.again(ctx, prelude, n, err); err != nil {
+			return nil, s.ended(ctx, err)
 		}
 	}
-	return rows, s.ended(ctx, err)
+}
+
+// attempts is how often a unit of work is sent at most whose statements are not as
+// they were described. More than two it takes only if migrations keep coming
+// between a description and its use.
+const attempts = 4
+
+// again makes ready for sending once more what failed the nth time because a
+// statement was stale, or returns the error that it ends with.
+func (s *Session) again(ctx context.Context, prelude Prelude, n int, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	case prelude.Binding == nil || n == attempts:
+		return fmt.Errorf("%w: %w", ErrRetry, err)
+	case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
+		return nil
+	}
+	return err
 }
 
 // enter notes what the flight is bound to.
@@ -129,11 +145,11 @@ func (s *Session) forget(sql string, err error) {
 }
 
 // stale tells whether a statement failed because what the session knew of it is
-// no longer so. All that it finds happen before a statement does anything; what
+// no longer so; described says that it has just been described. All that it finds happen before a statement does anything; what
 // happens in a function, or in a statement that a function runs, has a context.
 //
 // A pooler may use the code 08P01 for much else, and ends the connection with it.
-func stale(err error) bool {
+func stale(err error, described bool) bool {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || pgErr.SeverityUnlocalized != "ERROR" || pgErr.Where != "" {
 		return false
@@ -150,8 +166,8 @@ func stale(err error) bool {
 		return true
 	}
 	// A parameter whose type no longer fits, a column or a table that is gone:
-	// when the statement was described it was right.
-	return strings.HasPrefix(pgErr.Code, "42")
+	// when the statement was described, some time ago, it was right.
+	return !described && strings.HasPrefix(pgErr.Code, "42")
 }
 
 // rewrite takes pgx's options off the arguments. Named arguments work; what
@@ -185,10 +201,11 @@ func (s *Session) once(ctx context.Context, prelude Prelude, sql string, args []
 	}
 	if !known {
 		described = true
-		if err := s.describe(ctx, &prelude, []string{sql}); err != nil {
+		sds, err := s.describe(ctx, &prelude, []string{sql})
+		if err != nil {
 			return nil, described, err
 		}
-		st, _ = s.lookup(sql)
+		st = sendable{sds[0], false}
 		if err := s.encode(st.sd, args); err != nil {
 			return nil, described, err
 		}
@@ -241,11 +258,13 @@ func (s *Session) encode(sd *pgconn.StatementDescription, args []any) error {
 
 // describe is the flight before the first one of some statements: they are parsed
 // under the binding, never outside. Only here is their text looked at: what is
-// known was looked at before. What it begins is taken off the prelude.
-func (s *Session) describe(ctx context.Context, prelude *Prelude, sqls []string) error {
+// known was looked at before. What it begins is taken off the prelude. The
+// descriptions are to be used as they are: another session may have overwritten what
+// is known by now, for a tenant that a migration has not reached.
+func (s *Session) describe(ctx context.Context, prelude *Prelude, sqls []string) ([]*pgconn.StatementDescription, error) {
 	for _, sql := range sqls {
 		if word, changes := sqltext.ChangesSession(sql); changes {
-			return fmt.Errorf("%w: %s would change the session or transaction that rowhouse binds", ErrRefused, word)
+			return nil, fmt.Errorf("%w: %s would change the session or transaction that rowhouse binds", ErrRefused, word)
 		}
 	}
 	f := s.start(ctx, *prelude)
@@ -261,7 +280,7 @@ func (s *Session) describe(ctx context.Context, prelude *Prelude, sqls []string)
 		}
 	}
 	if err = f.end(err); err != nil {
-		return err
+		return nil, err
 	}
 	if prelude.Begin != "" {
 		*prelude = Prelude{}
@@ -269,11 +288,11 @@ func (s *Session) describe(ctx context.Context, prelude *Prelude, sqls []string)
 	for i, sd := range described {
 		apart, err := s.apart(ctx, *prelude, sd)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.known.put(s.binding, sqls[i], sd, apart)
 	}
-	return nil
+	return described, nil
 }
 
 // typesSQL tells of types whether they are of the schema that comes first in the
