@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,21 +175,37 @@ func TestPoolerEndsConnection(t *testing.T) {
 	}
 }
 
-// endsLater is a context that has ended when it is asked for the nth time.
+// endsLater is a context that ends when it has been asked n times whether it has.
 type endsLater struct {
 	context.Context
-	after int
+	end   context.CancelFunc
+	asked atomic.Int64
+	n     int64
+}
+
+func newEndsLater(parent context.Context, n int) *endsLater {
+	ctx, end := context.WithCancel(parent)
+	return &endsLater{Context: ctx, end: end, n: int64(n)}
+}
+
+func (c *endsLater) ask() {
+	if c.asked.Add(1) == c.n {
+		c.end()
+	}
 }
 
 func (c *endsLater) Err() error {
-	if c.after--; c.after < 0 {
-		return context.Canceled
-	}
-	return nil
+	defer c.ask()
+	return c.Context.Err()
 }
 
-// A single statement that a migration changed and whose context ends before it is
-// sent again says that, and not that a transaction can be tried again.
+func (c *endsLater) Done() <-chan struct{} {
+	defer c.ask()
+	return c.Context.Done()
+}
+
+// What a migration changed and whose context ends before it is sent again says that;
+// a single statement not that a transaction can be tried again.
 func TestEndedIsNoRetry(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, via func(*fleet) string) {
@@ -198,14 +215,39 @@ func TestEndedIsNoRetry(t *testing.T) {
 			app = via(f)
 		}
 		f.db = f.open(app, 1)
-		for n := range 6 {
-			const sql = `SELECT * FROM marks`
-			_, err := f.db.Exec(f.as("acme"), sql)
-			f.must(err)
-			f.behind(fmt.Sprintf(`ALTER TABLE acme.marks ADD COLUMN c%d int`, n))
-			_, err = f.db.Exec(&endsLater{f.as("acme"), n}, sql)
-			if err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("ended when asked the %dth time: got %v, want context.Canceled", n, err)
+		const sql = `SELECT * FROM marks`
+		units := map[string]func(context.Context) error{
+			"alone": func(ctx context.Context) error {
+				_, err := f.db.Exec(ctx, sql)
+				return err
+			},
+			"transaction": func(ctx context.Context) error {
+				return f.db.InTx(f.as("acme"), func(tx pgx.Tx) error {
+					_, err := tx.Exec(ctx, sql)
+					return err
+				})
+			},
+			"batch": func(ctx context.Context) error {
+				b := &pgx.Batch{}
+				b.Queue(sql)
+				return f.db.SendBatch(ctx, b).Close()
+			},
+		}
+		for what, run := range units {
+			for n := 1; ; n++ {
+				_, err := f.db.Exec(f.as("acme"), sql)
+				f.must(err)
+				f.behind(fmt.Sprintf(`ALTER TABLE acme.marks ADD COLUMN %s%d int`, what, n))
+				ctx := newEndsLater(f.as("acme"), n)
+				err = run(ctx)
+				ctx.end()
+				retry := errors.Is(err, rowhouse.ErrRetry) && what != "alone"
+				if err != nil && !errors.Is(err, context.Canceled) && !retry {
+					t.Errorf("%s, ended when asked the %dth time: got %v, want context.Canceled", what, n, err)
+				}
+				if ctx.asked.Load() < ctx.n {
+					break
+				}
 			}
 		}
 	})

@@ -116,15 +116,16 @@ const attempts = 4
 // again makes ready for sending once more what failed the nth time because a
 // statement was stale, or returns the error that it ends with.
 func (s *Session) again(ctx context.Context, prelude Prelude, n int, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	case prelude.Binding == nil || n == attempts:
+	if prelude.Binding == nil || n == attempts {
 		return fmt.Errorf("%w: %w", ErrRetry, err)
-	case s.conn.PgConn().TxStatus() == 'I' || s.Rollback(ctx) == nil:
+	}
+	if s.conn.PgConn().TxStatus() == 'I' {
 		return nil
 	}
-	return err
+	if rollback := s.Rollback(ctx); rollback != nil {
+		return fmt.Errorf("%w, after %w", rollback, err)
+	}
+	return nil
 }
 
 // enter notes what the flight is bound to.
@@ -145,8 +146,9 @@ func (s *Session) forget(sql string, err error) {
 }
 
 // stale tells whether a statement failed because what the session knew of it is
-// no longer so; described says that it has just been described. All that it finds happen before a statement does anything; what
-// happens in a function, or in a statement that a function runs, has a context.
+// no longer so; described says that it has just been described. All that it finds
+// happens before a statement does anything; what happens in a function, or in a
+// statement that a function runs, has a context.
 //
 // A pooler may use the code 08P01 for much else, and ends the connection with it.
 func stale(err error, described bool) bool {
