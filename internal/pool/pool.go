@@ -5,9 +5,10 @@
 // never gives them back, and a statement is planned again whenever it runs in
 // another schema than the last time. So tenants stay near connections that know
 // them: each has a slot of the budget as its home, by the hash of its id. When that is
-// busy it takes one that has worked for it before, or for few tenants yet; when it has
-// waited for a millisecond also its second home, and after another any that is free.
-// So a tenant has the connections that it needs, and most need one. When all are busy tenants take turns, whoever has
+// busy it takes one that has worked for it before, or for few tenants yet; when its
+// home is busy with work that takes long, or it has waited for some milliseconds, also
+// its second home, and after that any that is free. So a tenant has the connections
+// that it needs, and most need one. When all are busy tenants take turns, whoever has
 // more requests waiting. A connection that has worked for too many tenants is
 // replaced before the next one's work.
 //
@@ -99,10 +100,10 @@ type Pool struct {
 	waiting *queue
 	closed  bool
 	drained *sync.Cond // signalled when a slot becomes free after Close
-	// impatient runs lostPatience at due, which is zero while nobody has to wait
+	// impatient runs lostPatience at alarm, which is zero while nobody has to wait
 	// for a slot that suits.
 	impatient *time.Timer
-	due       time.Time
+	alarm     time.Time
 
 	refusedWaiting, refusedWait int64
 }
@@ -182,18 +183,31 @@ func (p *Pool) candidates(tenant string) [2]int {
 	return [2]int{int(first), int(second)}
 }
 
-// pick chooses a free slot that suits a tenant: its home, else one that has worked
-// for it.
+// pick chooses a free slot for a tenant that has just come: its home, else one that
+// suits it, else one that it takes.
 func (p *Pool) pick(tenant string, candidates [2]int) *slot {
 	if s := p.slots[candidates[0]]; !s.busy {
 		return s
 	}
+	if p.free == 0 {
+		return nil
+	}
+	var found *slot
+	now := time.Now()
 	for _, s := range p.slots {
-		if !s.busy && s.suits(tenant, candidates, false) {
+		if s.busy {
+			continue
+		}
+		switch p.wish(s, tenant, candidates, 0, now) {
+		case suits:
 			return s
+		case takes:
+			if found == nil || found.session == nil {
+				found = s // one that is connected, if possible
+			}
 		}
 	}
-	return nil
+	return found
 }
 
 // release looks at a connection that was used and gives its slot back.

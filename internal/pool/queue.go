@@ -2,6 +2,7 @@ package pool
 
 import (
 	"container/list"
+	"iter"
 	"slices"
 	"time"
 )
@@ -11,12 +12,51 @@ const (
 	// free slot suits, and how many may pass another one for that. Each may once.
 	lookahead = 8
 	// patience is how long a tenant waits for a slot that suits it while another
-	// is free. To work for a stranger costs a backend about as long, and memory
+	// is free. To work for a stranger costs a backend some milliseconds, and memory
 	// that it never gives back.
-	patience = 2 * time.Millisecond
-	// hope is how long it waits for its home alone, while its second one is free.
-	hope = patience / 2
+	patience = 2 * hope
+	// hope is how long it waits for its home alone, while its second one is free,
+	// and how long the work may take already for whose end it is worth waiting.
+	hope = 4 * time.Millisecond
 )
+
+// wish is what a tenant thinks of a free slot.
+type wish int
+
+const (
+	no    wish = iota
+	takes      // as it can wait no longer
+	suits
+)
+
+// wish tells what a tenant that has waited so long thinks of a slot. Its home suits
+// it, and a connection that knows it, and its second home once its home is too long
+// in coming. It takes any slot when both are.
+func (p *Pool) wish(s *slot, tenant string, candidates [2]int, waited time.Duration, now time.Time) wish {
+	if candidates[0] == s.index || s.knows(tenant) {
+		return suits
+	}
+	slow := p.slots[candidates[0]].slow(now)
+	switch {
+	case candidates[1] == s.index && (waited >= hope || slow):
+		return suits
+	case waited >= patience || slow && p.slots[candidates[1]].slow(now):
+		return takes
+	}
+	return no
+}
+
+// due is when a tenant will next take a slot that it does not take now.
+func (p *Pool) due(l *line, now time.Time) time.Time {
+	since := l.waiters[0].since
+	next := since.Add(patience)
+	for _, t := range []time.Time{since.Add(hope), p.slots[l.candidates[0]].since.Add(hope), p.slots[l.candidates[1]].since.Add(hope)} {
+		if t.After(now) && t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
 
 // queue holds who waits for a slot. Tenants take turns, however many wait for one
 // of them; within a tenant the first comes first. A tenant that has all the slots
@@ -82,23 +122,29 @@ func (q *queue) first() *line {
 	return nil
 }
 
+// next are the lines whose turns come next.
+func (q *queue) next() iter.Seq[*line] {
+	return func(yield func(*line) bool) {
+		for e, n := q.turns.Front(), 0; e != nil && n < lookahead && yield(e.Value.(*line)); e, n = e.Next(), n+1 {
+		}
+	}
+}
+
 // choose tells who gets a slot that is free: the tenant whose turn it is, or one
 // soon after that the slot suits. Nil if nobody has a turn, or nobody whom it suits
 // and who has lost patience.
-func (q *queue) choose(suits func(tenant string, candidates [2]int, second bool) bool) *line {
+func (q *queue) choose(wants func(*line) wish) *line {
 	first := q.first()
 	if first == nil {
 		return nil
 	}
-	head, now := first.waiters[0], time.Now()
-	patient := now.Sub(head.since) < patience
+	head, patient := first.waiters[0], wants(first) == no
 	if first.passed >= lookahead && !patient {
 		return first
 	}
-	for e, n := first.turn, 0; e != nil && n < lookahead; e, n = e.Next(), n+1 {
-		l := e.Value.(*line)
+	for l := range q.next() {
 		switch {
-		case !suits(l.tenant, l.candidates, now.Sub(l.waiters[0].since) >= hope), l.over == head:
+		case l.over == head, wants(l) != suits:
 			continue
 		case l != first && !patient:
 			l.over = head

@@ -4,11 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
-// next takes out who gets a free slot, nil if nobody does.
-func (q *queue) next(slot int) *waiter {
-	if l := q.choose(suits(slot)); l != nil {
+// pull takes out who gets a free slot, nil if nobody does.
+func (q *queue) pull(slot int) *waiter {
+	p := bare(5)
+	now := time.Now()
+	wants := func(l *line) wish {
+		return p.wish(p.slots[slot], l.tenant, l.candidates, now.Sub(l.waiters[0].since), now)
+	}
+	if l := q.choose(wants); l != nil {
 		return q.pop(l)
 	}
 	return nil
@@ -30,28 +36,26 @@ func order(q *queue, slot int) []string {
 		}
 	}
 	var got []string
-	for w := q.next(slot); w != nil; w = q.next(slot) {
+	for w := q.pull(slot); w != nil; w = q.pull(slot) {
 		got = append(got, w.tenant)
 	}
 	return got
 }
-
-func suits(index int) func(string, [2]int, bool) bool { return (&slot{index: index}).suits }
 
 // A slot that suits nobody waits for those who do not want it yet.
 func TestQueueIsPatient(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
 	stranger := q.join("stranger", [2]int{1, 2})
-	if w := q.next(0); w != nil {
+	if w := q.pull(0); w != nil {
 		t.Error("a stranger got a slot before its patience was at an end")
 	}
 	friend := q.join("friend", [2]int{0, 3})
-	if w := q.next(0); w != friend {
+	if w := q.pull(0); w != friend {
 		t.Error("who the slot suits did not get it")
 	}
 	stranger.since = stranger.since.Add(-2 * patience)
-	if w := q.next(0); w != stranger {
+	if w := q.pull(0); w != stranger {
 		t.Error("a stranger waits for ever")
 	}
 }
@@ -102,7 +106,7 @@ func TestQueuePassesNobodyForEver(t *testing.T) {
 	stranger.since = stranger.since.Add(-2 * patience)
 	for n := range 3 * lookahead {
 		q.join(fmt.Sprint("friend", n), [2]int{0, 3})
-		if w := q.next(0); (w == stranger) != (n == lookahead) {
+		if w := q.pull(0); (w == stranger) != (n == lookahead) {
 			t.Fatalf("turn %d is %s's", n, w.tenant)
 		} else if w == stranger {
 			return
@@ -142,7 +146,7 @@ func TestQueueRemove(t *testing.T) {
 	if !q.remove(a) || q.remove(a) {
 		t.Error("a waiter was not removed, or twice")
 	}
-	if w := q.next(0); w != b || q.remove(b) {
+	if w := q.pull(0); w != b || q.remove(b) {
 		t.Error("the other waiter is not there, or still there after its turn")
 	}
 	c := q.join("c", [2]int{})

@@ -18,6 +18,7 @@ type slot struct {
 	index   int
 	busy    bool
 	tenant  string        // for whom it is busy
+	since   time.Time     // when it became busy
 	session *bind.Session // nil while not connected
 
 	expires time.Time
@@ -32,18 +33,18 @@ const pingAfter = time.Second
 
 // roomy is how many tenants a connection takes as they come. Where there are not
 // many more, every connection soon knows them all, and nobody has to wait for one.
-const roomy = 32
+const roomy = 8
 
-// suits tells whether a tenant's work belongs on this slot: it is its home, or has
-// a connection that has worked for it already or for few. Who has waited for hope
-// takes its second home too.
-func (s *slot) suits(tenant string, candidates [2]int, second bool) bool {
-	if candidates[0] == s.index || second && candidates[1] == s.index {
-		return true
-	}
+// knows tells whether the slot has a connection that has worked for a tenant already,
+// or for few.
+func (s *slot) knows(tenant string) bool {
 	_, known := s.tenants[tenant]
 	return s.session != nil && (known || len(s.tenants) < roomy)
 }
+
+// slow tells whether the slot is busy with work that already takes long, so that it
+// is not worth waiting for its end.
+func (s *slot) slow(now time.Time) bool { return s.busy && now.Sub(s.since) >= hope }
 
 // ready makes sure that the slot has a connection that can work for a tenant. Here
 // connections are replaced, between units of work and never within one.

@@ -158,7 +158,7 @@ func (p *Pool) review(l *line) {
 
 // hold makes a slot busy for a tenant.
 func (p *Pool) hold(s *slot, tenant string) {
-	s.busy, s.tenant = true, tenant
+	s.busy, s.tenant, s.since = true, tenant, time.Now()
 	p.free--
 }
 
@@ -193,7 +193,9 @@ func (p *Pool) give(s *slot) {
 
 // offer gives a free slot to who takes it.
 func (p *Pool) offer(s *slot) {
-	if l := p.waiting.choose(s.suits); l != nil {
+	now := time.Now()
+	wants := func(l *line) wish { return p.wish(s, l.tenant, l.candidates, now.Sub(l.waiters[0].since), now) }
+	if l := p.waiting.choose(wants); l != nil {
 		p.hand(s, l)
 	}
 }
@@ -213,21 +215,20 @@ func (p *Pool) anyFree() *slot {
 }
 
 // settle is called after each change. While a slot is free and somebody has a turn,
-// it gives slots to those whom they suit or who have lost patience; with the others
-// it comes back when the next one will have.
+// it gives slots to those whom they suit or who have lost patience; to the others
+// it comes back when the next one would take another.
 func (p *Pool) settle() {
 	for p.free > 0 && p.waiting.first() != nil {
 		if p.serveFree() {
 			continue
 		}
-		since := p.waiting.first().waiters[0].since
-		due := since.Add(hope)
-		if !due.After(time.Now()) {
-			due = since.Add(patience)
-		}
-		if p.due.IsZero() || due.Before(p.due) {
-			p.due = due
-			p.impatient.Reset(time.Until(due))
+		now := time.Now()
+		for l := range p.waiting.next() {
+			due := p.due(l, now)
+			if due.After(now) && (p.alarm.IsZero() || due.Before(p.alarm)) {
+				p.alarm = due
+				p.impatient.Reset(due.Sub(now))
+			}
 		}
 		return
 	}
@@ -238,7 +239,7 @@ func (p *Pool) settle() {
 func (p *Pool) lostPatience() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.due = time.Time{}
+	p.alarm = time.Time{}
 	p.settle()
 }
 
