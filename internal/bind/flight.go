@@ -67,7 +67,7 @@ func (s *Session) start(ctx context.Context, prelude Prelude) *flight {
 var noColumns = make([]pgconn.FieldDescription, 1)
 
 // sendBinding adds the bind statement: where names cannot be used it is sent as it
-// is; else a hot binding has its own prepared, and all others one between them.
+// is; else those used most have their own prepared, and all others one between them.
 func (f *flight) sendBinding(bound *bound) {
 	text, place := &f.prelude.Binding.single, 0
 	if f.prelude.Begin != "" || f.prelude.batch {
@@ -78,7 +78,7 @@ func (f *flight) sendBinding(bound *bound) {
 		f.SendQueryParams(text.qualified, nil, nil, nil, nil)
 		return
 	}
-	if !bound.hot {
+	if !bound.own {
 		sd := prepared.shared[text.shared]
 		if sd == nil {
 			sd = f.prepareBind(text.shared)

@@ -3,31 +3,43 @@ package bind
 import "github.com/jackc/pgx/v5/pgconn"
 
 const (
-	// maxHot is for how many bindings a connection keeps statements prepared: what
-	// binds costs some 10 kB of the server's memory, besides the user's statements.
-	maxHot = 48
+	// maxHot is for how many bindings a connection keeps the user's statements
+	// prepared: a simple one costs the server some 17 kB.
+	maxHot = 112
+	// maxOwn is how many of them have bind statements of their own. With those a
+	// flight costs a few percent less than with the one that all others share.
+	maxOwn = 16
 	// halfLife is after how many flights of the connection all counts are halved.
 	halfLife = 8192
 )
 
 // hot are the bindings that a connection works for most.
 type hot struct {
-	all     map[string]*bound
-	most    []*bound // at most maxHot
-	flights int
+	all              map[string]*bound
+	statements, owns ranking
+	flights          int
 }
 
 // bound is what a connection has for one binding.
 type bound struct {
 	binding string
-	uses    int // halved now and then
-	hot     bool
-	// binds are the bind statements that are prepared: for single statements, and
-	// for transactions and batches.
+	uses    int  // halved now and then
+	hot     bool // has statements prepared
+	own     bool // has bind statements of its own
+	// binds are these: for single statements, and for transactions and batches.
 	binds [2]*pgconn.StatementDescription
 }
 
-func newHot() *hot { return &hot{all: make(map[string]*bound)} }
+// ranking are as many of the bindings that are used most as there is room for.
+type ranking struct {
+	size  int
+	most  []*bound
+	least int // no binding in it has been used less often
+}
+
+func newHot() *hot {
+	return &hot{all: make(map[string]*bound), statements: ranking{size: maxHot}, owns: ranking{size: maxOwn}}
+}
 
 // has tells whether a binding is hot.
 func (h *hot) has(binding string) bool {
@@ -35,9 +47,10 @@ func (h *hot) has(binding string) bool {
 	return b != nil && b.hot
 }
 
-// use counts a flight of a binding. out is the binding that is no longer hot, as
-// this one is now; usually nil.
-func (h *hot) use(binding string) (b, out *bound) {
+// use counts a flight of a binding. cold is the binding that is no longer hot, as
+// this one is now, and plain the one that has no bind statements of its own any
+// longer; usually nil.
+func (h *hot) use(binding string) (b, cold, plain *bound) {
 	if h.flights++; h.flights%halfLife == 0 {
 		h.cool()
 	}
@@ -45,34 +58,55 @@ func (h *hot) use(binding string) (b, out *bound) {
 		b = &bound{binding: binding}
 		h.all[binding] = b
 	}
-	b.uses++
-	if b.hot || b.uses < 2 {
-		return b, nil
+	if b.uses++; b.uses < 2 {
+		return b, nil, nil
 	}
-	if len(h.most) < maxHot {
-		b.hot = true
-		h.most = append(h.most, b)
-		return b, nil
+	if !b.hot {
+		if b.hot, cold = h.statements.admit(b); cold != nil {
+			cold.hot = false
+		}
+	}
+	if !b.own {
+		if b.own, plain = h.owns.admit(b); plain != nil {
+			plain.own = false
+		}
+	}
+	return b, cold, plain
+}
+
+// admit lets a binding in if there is room or it is used clearly more than out,
+// which has to go: so that equals do not take turns.
+func (r *ranking) admit(b *bound) (in bool, out *bound) {
+	if len(r.most) < r.size {
+		r.most = append(r.most, b)
+		return true, nil
+	}
+	if !exceeds(b.uses, r.least) {
+		return false, nil
 	}
 	weakest := 0
-	for i, m := range h.most {
-		if m.uses < h.most[weakest].uses {
+	for i, m := range r.most {
+		if m.uses < r.most[weakest].uses {
 			weakest = i
 		}
 	}
-	// Clearly more, so that equals do not take turns.
-	if out = h.most[weakest]; b.uses <= 2*out.uses+8 {
-		return b, nil
+	out = r.most[weakest]
+	if r.least = out.uses; !exceeds(b.uses, r.least) {
+		return false, nil
 	}
-	out.hot, b.hot = false, true
-	h.most[weakest] = b
-	return b, out
+	r.most[weakest] = b
+	return true, out
 }
+
+// exceeds tells whether a binding that has been used so often takes the place of
+// another.
+func exceeds(uses, others int) bool { return uses > 2*others+8 }
 
 // cool halves all counts and forgets who has none left.
 func (h *hot) cool() {
+	h.statements.least, h.owns.least = 0, 0
 	for binding, b := range h.all {
-		if b.uses /= 2; b.uses == 0 && !b.hot {
+		if b.uses /= 2; b.uses == 0 && !b.hot && !b.own {
 			delete(h.all, binding)
 		}
 	}

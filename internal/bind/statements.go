@@ -27,7 +27,7 @@ type statements struct {
 	order    *list.List // of *statement, most recently used in front
 	byKey    map[own]*list.Element
 	hot      *hot
-	// shared are the bind statements of all who are not hot, by their text.
+	// shared are the bind statements of all who have none of their own, by their text.
 	shared map[string]*pgconn.StatementDescription
 	// once are statements that ran once. Emptied when there are too many.
 	once  map[own]struct{}
@@ -121,20 +121,21 @@ func (c *statements) lost() {
 // use counts a flight of a binding, and drops what was prepared for another that
 // has to make room for it.
 func (c *statements) use(binding string) *bound {
-	b, out := c.hot.use(binding)
-	if out == nil {
-		return b
-	}
-	for _, sd := range out.binds {
-		if sd != nil {
-			c.closing = append(c.closing, sd.Name)
+	b, cold, plain := c.hot.use(binding)
+	if cold != nil {
+		for key := range c.byKey {
+			if key.binding == cold.binding {
+				c.drop(key)
+			}
 		}
 	}
-	out.binds = [2]*pgconn.StatementDescription{}
-	for key := range c.byKey {
-		if key.binding == out.binding {
-			c.drop(key)
+	if plain != nil {
+		for _, sd := range plain.binds {
+			if sd != nil {
+				c.closing = append(c.closing, sd.Name)
+			}
 		}
+		plain.binds = [2]*pgconn.StatementDescription{}
 	}
 	return b
 }

@@ -62,10 +62,7 @@ func (p *Pool) readyMany(ctx context.Context, s *slot, tenants []string) (*bind.
 		p.give(s)
 		return nil, nil, fmt.Errorf("acquire a database connection: %w", err)
 	}
-	for _, t := range tenants {
-		s.tenants[t] = struct{}{}
-	}
-	s.known.Store(int32(len(s.tenants)))
+	p.learn(s, tenants...)
 	return s.session, func() { p.release(ctx, s) }, nil
 }
 

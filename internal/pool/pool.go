@@ -96,7 +96,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	slots   []*slot
-	free    int // how many slots are not busy
+	free    int            // how many slots are not busy
+	tenants map[string]int // how many connections have worked for each
 	waiting *queue
 	closed  bool
 	drained *sync.Cond // signalled when a slot becomes free after Close
@@ -144,10 +145,11 @@ func Open(ctx context.Context, opts Options) (*Pool, error) {
 // build makes the slots and the queue before them.
 func (p *Pool) build(size int) {
 	p.seed, p.waiting, p.drained = maphash.MakeSeed(), newQueue(), sync.NewCond(&p.mu)
+	p.tenants = make(map[string]int)
 	p.impatient = time.AfterFunc(time.Hour, p.lostPatience)
 	p.impatient.Stop() // until it is needed
 	for i := range size {
-		p.slots = append(p.slots, &slot{index: i})
+		p.slots = append(p.slots, &slot{index: i, tenants: make(map[string]struct{})})
 	}
 	p.free = size
 }

@@ -33,7 +33,7 @@ const (
 // it, and a connection that knows it, and its second home once its home is too long
 // in coming. It takes any slot when both are.
 func (p *Pool) wish(s *slot, tenant string, candidates [2]int, waited time.Duration, now time.Time) wish {
-	if candidates[0] == s.index || s.knows(tenant) {
+	if candidates[0] == s.index || p.knows(s, tenant) {
 		return suits
 	}
 	slow := p.slots[candidates[0]].slow(now)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,23 +22,46 @@ type slot struct {
 
 	expires time.Time
 	used    time.Time
-	tenants map[string]struct{} // that the connection has worked for
-	known   atomic.Int32        // how many these are, for those who do not hold it
+	tenants map[string]struct{} // that the connection has worked for; changed under the lock
 }
 
 // pingAfter is how long a connection may idle before it is asked whether it is still
 // there: a round trip that work after a pause has more.
 const pingAfter = time.Second
 
-// roomy is how many tenants a connection takes as they come. Where there are not
-// many more, every connection soon knows them all, and nobody has to wait for one.
-const roomy = 8
+// few is up to how many tenants all connections take as they come: soon every
+// connection knows them all, and nobody has to wait for one.
+const few = 32
 
 // knows tells whether the slot has a connection that has worked for a tenant already,
-// or for few.
-func (s *slot) knows(tenant string) bool {
+// or that works for whoever comes.
+func (p *Pool) knows(s *slot, tenant string) bool {
 	_, known := s.tenants[tenant]
-	return s.session != nil && (known || len(s.tenants) < roomy)
+	return s.session != nil && (known || len(p.tenants) <= few)
+}
+
+// learn notes tenants that the connection of a slot works for from now on.
+func (p *Pool) learn(s *slot, tenants ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range tenants {
+		if _, known := s.tenants[t]; !known {
+			s.tenants[t] = struct{}{}
+			p.tenants[t]++
+		}
+	}
+}
+
+// forget is called when the connection of a slot is closed.
+func (p *Pool) forget(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t := range s.tenants {
+		if p.tenants[t]--; p.tenants[t] == 0 {
+			delete(p.tenants, t)
+		}
+	}
+	clear(s.tenants)
 }
 
 // slow tells whether the slot is busy with work that already takes long, so that it
@@ -59,8 +81,7 @@ func (p *Pool) ready(ctx context.Context, s *slot, tenant string) error {
 		}
 	}
 	if _, known := s.tenants[tenant]; !known {
-		s.tenants[tenant] = struct{}{}
-		s.known.Store(int32(len(s.tenants)))
+		p.learn(s, tenant)
 	}
 	return nil
 }
@@ -91,7 +112,7 @@ func (p *Pool) connect(ctx context.Context, s *slot) error {
 	}
 	// Not all at the same time.
 	life := p.lifetime + rand.N(p.lifetime/10+1)
-	s.session, s.expires, s.tenants = session, time.Now().Add(life), make(map[string]struct{})
+	s.session, s.expires = session, time.Now().Add(life)
 	return nil
 }
 
@@ -109,7 +130,7 @@ func (p *Pool) disconnect(ctx context.Context, s *slot) {
 	defer cancel()
 	_ = s.session.Conn().Close(ctx) // closed it is, whatever the server says
 	s.session = nil
-	s.known.Store(0)
+	p.forget(s)
 }
 
 // clean tells whether a connection can be used for somebody else.

@@ -33,7 +33,7 @@ func (p *Pool) Stat() Stat {
 		if !s.busy && s.session != nil {
 			st.Idle++
 		}
-		if known := int(s.known.Load()); known > 0 {
+		if known := len(s.tenants); known > 0 {
 			connections++
 			tenants += known
 			st.MostTenants = max(st.MostTenants, known)
