@@ -13,10 +13,10 @@ const (
 	lookahead = 8
 	// patience is how long a tenant waits for a slot that suits it while another
 	// is free. To work for a stranger costs a backend some milliseconds, and memory
-	// that it never gives back.
+	// that it never gives back. For the end of work that has taken as long already
+	// it does not wait at all.
 	patience = 2 * hope
-	// hope is how long it waits for its home alone, while its second one is free,
-	// and how long the work may take already for whose end it is worth waiting.
+	// hope is how long it waits for its home alone, while its second one is free.
 	hope = 4 * time.Millisecond
 )
 
@@ -50,7 +50,7 @@ func (p *Pool) wish(s *slot, tenant string, candidates [2]int, waited time.Durat
 func (p *Pool) due(l *line, now time.Time) time.Time {
 	since := l.waiters[0].since
 	next := since.Add(patience)
-	for _, t := range []time.Time{since.Add(hope), p.slots[l.candidates[0]].since.Add(hope), p.slots[l.candidates[1]].since.Add(hope)} {
+	for _, t := range []time.Time{since.Add(hope), p.slots[l.candidates[0]].since.Add(patience), p.slots[l.candidates[1]].since.Add(patience)} {
 		if t.After(now) && t.Before(next) {
 			next = t
 		}

@@ -66,7 +66,7 @@ func (p *Pool) forget(s *slot) {
 
 // slow tells whether the slot is busy with work that already takes long, so that it
 // is not worth waiting for its end.
-func (s *slot) slow(now time.Time) bool { return s.busy && now.Sub(s.since) >= hope }
+func (s *slot) slow(now time.Time) bool { return s.busy && now.Sub(s.since) >= patience }
 
 // ready makes sure that the slot has a connection that can work for a tenant. Here
 // connections are replaced, between units of work and never within one.
